@@ -1,0 +1,1 @@
+"""EDTalk: talking heads whose motion is data."""
