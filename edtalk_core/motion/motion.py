@@ -1,0 +1,162 @@
+"""`Motion`: what a face does over time, as 36 numbers a frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import cast
+
+import torch
+
+from ..errors import ArgumentError, MotionError
+
+LIP, POSE, EXPRESSION = 20, 6, 10
+"""Widths of the three tracks in the published models. Other models may have others; `Motion` holds any."""
+
+TRACKS = ("lip", "pose", "expression")
+"""The names of the tracks, in the order of the banks' columns."""
+
+TRACK_WIDTHS = {"lip": LIP, "pose": POSE, "expression": EXPRESSION}
+
+FPS = 25.0
+"""Frames a second the published models were trained at."""
+
+MAX_FPS = 1000.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Motion:
+    """Weights over the banks' bases, frame by frame: lip (T,20), pose (T,6), expression (T,10) and a frame rate.
+
+    A track that is None is left to the portrait: what it does in the picture is what it keeps doing. At least one
+    track must be there and all have the same number of frames T >= 1. Frame i is shown at i / fps seconds.
+
+    Tracks are given as floating-point tensors of any precision, on any device; they are kept as own copies: float32,
+    contiguous, on the CPU, without gradient. Raises MotionError for anything else, and for values that are not finite.
+    """
+
+    lip: torch.Tensor | None = None
+    pose: torch.Tensor | None = None
+    expression: torch.Tensor | None = None
+    fps: float = FPS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fps", checked_fps(self.fps))
+        lengths = {}
+        for name in TRACKS:
+            value = getattr(self, name)
+            if value is not None:
+                track = _checked_track(name, value)
+                lengths[name] = len(track)
+                object.__setattr__(self, name, track)
+        if not lengths:
+            raise MotionError("A motion needs at least one of the tracks lip, pose and expression; none was given.")
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise MotionError(
+                f"The tracks of a motion must have the same number of frames; found {found}. "
+                "Join tracks of different lengths with combine()."
+            )
+
+    @property
+    def tracks(self) -> dict[str, torch.Tensor]:
+        """The tracks that are there, by name, in the order lip, pose, expression."""
+        return {name: track for name in TRACKS if (track := getattr(self, name)) is not None}
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return len(next(iter(self.tracks.values())))
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds: frames / fps."""
+        return self.frames / self.fps
+
+    def track(self, name: str) -> torch.Tensor:
+        """The track of this name; MotionError when it is missing, ArgumentError when there is no such name."""
+        _check_names((name,))
+        value = getattr(self, name)
+        if value is None:
+            raise MotionError(f"This motion has no {name} track; it has {' and '.join(self.tracks)}.")
+        return cast(torch.Tensor, value)
+
+    def select(self, *names: str) -> Motion:
+        """Only these tracks. MotionError when one is missing, ArgumentError for an unknown name or none."""
+        if not names:
+            raise ArgumentError(f"select() needs the name of at least one track: {', '.join(TRACKS)}.")
+        return Motion(fps=self.fps, **{name: self.track(name) for name in names})
+
+    def without(self, *names: str) -> Motion:
+        """All tracks but these. MotionError when nothing would be left, ArgumentError for an unknown name."""
+        _check_names(names)
+        return Motion(fps=self.fps, **{name: track for name, track in self.tracks.items() if name not in names})
+
+    def with_tracks(self, **tracks: torch.Tensor | None) -> Motion:
+        """A copy with these tracks put in place of its own: `motion.with_tracks(pose=still)`; None removes one."""
+        _check_names(tuple(tracks))
+        return Motion(fps=self.fps, **{**self.tracks, **tracks})
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Motion:
+        """The motion with `function`, (T,D) -> (T',D), applied to every track; the frame rate stays."""
+        return Motion(fps=self.fps, **{name: function(track) for name, track in self.tracks.items()})
+
+    def frame(self, index: int) -> Motion:
+        """Frame `index` alone, as a motion of one frame (an anchor, say). Negative counts from the end."""
+        if not -self.frames <= index < self.frames:
+            raise ArgumentError(f"There is no frame {index} in a motion of {self.frames} frames.")
+        start = index % self.frames
+        return self.map(lambda track: track[start : start + 1])
+
+    def equals(self, other: Motion, tolerance: float = 0.0) -> bool:
+        """Whether both have the same tracks, lengths and frame rate, and values at most `tolerance` apart."""
+        mine, theirs = self.tracks, other.tracks
+        return (
+            math.isclose(self.fps, other.fps, rel_tol=1e-9)
+            and mine.keys() == theirs.keys()
+            and all(
+                track.shape == theirs[name].shape and bool((track - theirs[name]).abs().max() <= tolerance)
+                for name, track in mine.items()
+            )
+        )
+
+    def __repr__(self) -> str:
+        widths = ", ".join(f"{name} {track.shape[1]}" for name, track in self.tracks.items())
+        return (
+            f"Motion({widths}; {self.frames} frame{'s' * (self.frames > 1)} at {self.fps:g} fps, {self.duration:.2f} s)"
+        )
+
+
+def checked_fps(fps: object) -> float:
+    """The frame rate as float; MotionError unless it is a number above 0 and at most MAX_FPS."""
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) <= MAX_FPS:
+        raise MotionError(f"A frame rate must be a number above 0 and at most {MAX_FPS:g}; got {fps!r}.")
+    return float(fps)
+
+
+def _checked_track(name: str, value: object) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        raise MotionError(f"The {name} track must be a tensor (frames, weights); got {type(value).__name__}.")
+    if not value.is_floating_point():
+        raise MotionError(f"The {name} track must hold floating-point numbers; got {value.dtype}.")
+    if value.ndim != 2 or 0 in value.shape:
+        raise MotionError(
+            f"The {name} track must have the shape (frames, weights), both at least 1; got {tuple(value.shape)}."
+        )
+    # Outside of inference mode, so that a motion read by a model may later take part in training.
+    with torch.inference_mode(False):
+        track = value.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
+    if not bool(torch.isfinite(track).all()):
+        frame = int((~torch.isfinite(track)).any(dim=1).nonzero()[0])
+        raise MotionError(
+            f"The {name} track holds values that are not finite (NaN or infinite), first in frame {frame}."
+        )
+    return track
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in TRACKS:
+            raise ArgumentError(f"There is no track {name!r}; the tracks are {', '.join(TRACKS)}.")
