@@ -17,4 +17,6 @@ def builtin_file(name: str) -> Path:
     for folder in (package.parent / "weights", package / "builtin"):
         if (folder / name).is_file():
             return folder / name
-    raise EDTalkError(f"The file {name} that ships with EDTalk is missing from {package.parent / 'weights'}; install EDTalk again.")
+    raise EDTalkError(
+        f"The file {name} that ships with EDTalk is missing from {package.parent / 'weights'}; install EDTalk again."
+    )

@@ -1,0 +1,37 @@
+"""Encoder E: an image becomes an identity latent and the features that the generator warps (supplement 1.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .layers import ConvLayer, EqualConv2d, ResBlock
+from .sizes import ModelSizes
+
+
+class Encoder(nn.Module):
+    """LIA's appearance encoder: 1x1 convolution, residual blocks down to 4 px, a valid 4x4 convolution."""
+
+    def __init__(self, sizes: ModelSizes) -> None:
+        super().__init__()
+        levels = (*reversed(sizes.levels), 4)
+        self.convs = nn.ModuleList([ConvLayer(3, sizes.channels[levels[0]], 1)])
+        for large, small in zip(levels, levels[1:], strict=False):
+            self.convs.append(ResBlock(sizes.channels[large], sizes.channels[small]))
+        self.convs.append(EqualConv2d(sizes.channels[4], sizes.style, 4))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B,3,S,S) in [-1,1] -> latent (B,style) and the features at 8, 16, ..., S px, coarse first."""
+        features = []
+        x = image
+        for block in self.convs[:-2]:
+            x = block(x)
+            features.append(x)
+        latent = self.convs[-1](self.convs[-2](x)).flatten(1)
+        return latent, features[::-1]
+
+    def latent(self, image: Tensor) -> Tensor:
+        """Only the latent, so that the features of a driver frame need not be kept: (B,3,S,S) -> (B,style)."""
+        x = image
+        for block in self.convs:
+            x = block(x)
+        return x.flatten(1)
