@@ -3,11 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= out/demo.mp4
 
-ifeq ($(OS),Windows_NT)
-BIN := $(VENV)/Scripts
-else
 BIN := $(VENV)/bin
-endif
 
 .PHONY: demo test format clean
 
@@ -29,7 +25,7 @@ clean:
 	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN):
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The stamps are older than pyproject.toml when the requirements may have changed.
 $(VENV)/installed: pyproject.toml | $(BIN)
