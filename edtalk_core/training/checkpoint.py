@@ -1,0 +1,104 @@
+"""Checkpoints of a run: one safetensors file with the weights, the averaged weights and the optimiser's state.
+
+The averaged weights lie under the model's own tensor names, so a training checkpoint loads like any other model.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import EDTalkError
+from ..model import EDTalk
+from .config import TrainingConfig
+
+KEPT = 2
+"""Checkpoints kept in a run's folder."""
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """The newest checkpoint of a run's folder."""
+    found = sorted(out.glob("checkpoint-*.safetensors"))
+    return found[-1] if found else None
+
+
+def save_training(
+    out: Path,
+    step: int,
+    model: EDTalk,
+    parameters: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    config: TrainingConfig,
+) -> Path:
+    """Write `checkpoint-STEP.safetensors` at once and drop the oldest."""
+    from safetensors.torch import save_file
+
+    tensors = {name: value.detach() for name, value in model.state_dict().items()}
+    for name, value in parameters.items():
+        tensors[name] = average[name]
+        tensors[f"training.weight.{name}"] = value.detach()
+        state = optimizer.state.get(value, {})
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            if key in state:
+                tensors[f"training.{key}.{name}"] = torch.as_tensor(state[key])
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    metadata = {
+        "format": "edtalk-bundle",
+        "format_version": "1",
+        "variant": model.sizes.variant,
+        "sizes": model.sizes.to_json(),
+        "fps": f"{model.fps:g}",
+        "presets": json.dumps(model.presets),
+        "training_step": str(step),
+        "training_config": json.dumps(asdict(config)),
+    }
+    path = out / f"checkpoint-{step:06d}.safetensors"
+    temporary = path.with_suffix(".part")
+    save_file(tensors, temporary, metadata=metadata)
+    temporary.replace(path)
+    for old in sorted(out.glob("checkpoint-*.safetensors"))[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def load_training(
+    path: Path,
+    model: EDTalk,
+    parameters: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+) -> int:
+    """Put a checkpoint's state back and return its step. Raises EDTalkError when it belongs to another run."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            wanted = {f"training.weight.{name}" for name in parameters}
+            held = {name for name in names if name.startswith("training.weight.")}
+            if wanted != held:
+                raise EDTalkError(
+                    f"{path} is a checkpoint of other trained tensors ({len(held)} instead of {len(wanted)}): train "
+                    "into another folder, or delete this one to start over."
+                )
+            own = model.state_dict()
+            with torch.no_grad():
+                for name, value in own.items():
+                    if name in names and name not in parameters:
+                        value.copy_(file.get_tensor(name))
+                for name, value in parameters.items():
+                    average[name].copy_(file.get_tensor(name))
+                    value.copy_(file.get_tensor(f"training.weight.{name}"))
+                    optimizer.state[value] = {
+                        key: file.get_tensor(f"training.{key}.{name}").to(value.device if key != "step" else "cpu")
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        if f"training.{key}.{name}" in names
+                    }
+            return int((file.metadata() or {})["training_step"])
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise EDTalkError(f"The checkpoint {path} cannot be resumed ({error}); delete it to start over.") from error

@@ -1,0 +1,136 @@
+"""How a model starts: as an identity copy, and grown to twice its resolution without forgetting.
+
+A generator that begins by copying the portrait's own pixels only has to learn where to move them. That is sharp from
+the first step and holds at whatever resolution is grown later; a usual start spends thousands of steps on a blur.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..model import EDTalk
+from ..networks.encoder import Encoder
+from ..networks.generator import ToRGB
+from ..networks.sizes import ModelSizes
+
+OPEN_MASK = 4.0
+"""Mask before the sigmoid at which 98 % of the warped feature passes."""
+
+
+@torch.no_grad()
+def identity_copy(model: EDTalk) -> None:
+    """Let the finest feature carry RGB and the finest `to_rgb` read it back; no motion, coarser levels silent."""
+    _carry_rgb(model.enc["net_app"])
+    for to_rgb, to_flow in zip(model.dec.to_rgbs, model.dec.to_flows, strict=True):
+        _silence(to_rgb)
+        to_flow.conv.weight.zero_()
+        to_flow.bias.zero_()
+    _read_rgb(model.dec.to_rgbs[-1])
+    model.dec.to_flows[-1].bias[:, 2] = OPEN_MASK
+    if model.sizes.expression:
+        for eem in model.dec.fineadainresblock:
+            # EEM adds AdaIN(conv(feature)): start with nothing added.
+            eem.norm2.mlp_gamma.weight.mul_(0.1)
+            eem.norm2.mlp_gamma.bias.fill_(-1)
+            eem.norm2.mlp_beta.weight.mul_(0.1)
+            eem.norm2.mlp_beta.bias.zero_()
+
+
+def _carry_rgb(encoder: Encoder) -> None:
+    """Channels 0-2 of the finest feature become sqrt(2) * (rgb + 1): shifted to be positive, so the ReLU is linear."""
+    conv, activation = encoder.convs[0]
+    conv.weight[:3] = 0
+    for channel in range(3):
+        conv.weight[channel, channel] = 1 / conv.scale
+    activation.bias[:, :3] = 1
+
+
+def _read_rgb(to_rgb: ToRGB) -> None:
+    """Inverse of `_carry_rgb`."""
+    conv, activation = to_rgb.conv
+    conv.weight.zero_()
+    for channel in range(3):
+        conv.weight[channel, channel] = 0.5 / conv.scale
+    activation.bias.zero_()
+    to_rgb.bias.fill_(-1)
+
+
+def _silence(to_rgb: ToRGB) -> None:
+    conv, activation = to_rgb.conv
+    conv.weight.zero_()
+    activation.bias.zero_()
+    to_rgb.bias.zero_()
+
+
+@torch.no_grad()
+def grow(model: EDTalk, channels: int) -> EDTalk:
+    """The same model at twice the resolution, with `channels` features at the new size.
+
+    The new encoder block halves the picture and hands it to the old first layer as it was; the new finest level
+    repeats the flow, copies RGB, and leaves the coarser levels only what they had learned to add to the copy.
+    """
+    old = model.sizes
+    size = old.resolution * 2
+    sizes = ModelSizes(**{**old.__dict__, "resolution": size, "channels": {**old.channels, size: channels}})
+    grown = EDTalk(sizes).to(model.device)
+    state = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith(("enc.net_app.convs.", "audio_to_lip.", "pose_flow."))
+    }
+    grown.load_state_dict(state, strict=False)
+    encoder, before = grown.enc["net_app"], model.enc["net_app"]
+    _carry_rgb(encoder)
+    # A second, negated copy of RGB is not needed: shifted colours pass every leaky ReLU unchanged but for sqrt(2).
+    block, first = encoder.convs[1], before.convs[0]
+    conv, activation = block.conv1
+    conv.weight.mul_(0.1)
+    conv.weight[:3] = 0
+    for channel in range(3):
+        conv.weight[channel, channel, 1, 1] = 1 / (math.sqrt(2) * conv.scale)
+    activation.bias.zero_()
+    # Now channels 0-2 are sqrt(2) (rgb + 1). Fold the shift into the bias of what was the first layer.
+    _, conv, activation = block.conv2
+    weight, scale = first[0].weight[:, :, 0, 0] * first[0].scale, math.sqrt(2)
+    conv.weight.zero_()
+    conv.weight[:, :3, 1, 1] = weight * scale / (math.sqrt(2) * conv.scale)
+    activation.bias.copy_((first[1].bias - weight.sum(1)[None, :, None, None]) * scale)
+    block.skip[1].weight.zero_()
+    for index, layer in enumerate(before.convs[1:]):
+        encoder.convs[index + 2].load_state_dict(layer.state_dict())
+
+    to_rgb = grown.dec.to_rgbs[-2]
+    copy = ToRGB(old.channels[old.resolution]).to(model.device)
+    _read_rgb(copy)
+    # A shift keeps the argument of the leaky ReLU positive, where the difference of two layers is exact.
+    shift = 2.0
+    to_rgb.conv[0].weight.sub_(copy.conv[0].weight)
+    to_rgb.conv[1].bias.add_(shift - copy.conv[1].bias)
+    to_rgb.bias.add_(-copy.bias - shift * math.sqrt(2))
+    _read_rgb(grown.dec.to_rgbs[-1])
+    to_flow = grown.dec.to_flows[-1]
+    to_flow.conv.weight.zero_()
+    to_flow.bias.zero_()
+    if sizes.expression:
+        norm = grown.dec.fineadainresblock[-1].norm2
+        norm.mlp_gamma.weight.mul_(0.1)
+        norm.mlp_gamma.bias.fill_(-1)
+        norm.mlp_beta.weight.mul_(0.1)
+        norm.mlp_beta.bias.zero_()
+    for extra in ("audio_to_lip", "pose_flow", "presets"):
+        setattr(grown, extra, getattr(model, extra))
+    return grown
+
+
+def small_channels(resolution: int) -> dict[int, int]:
+    """Feature channels of the demo model: a quarter of the published widths, cheap where pixels are many."""
+    widths = {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 16}
+    return {px: width for px, width in widths.items() if px <= resolution}
+
+
+def count(parameters: list[Tensor]) -> int:
+    """Number of scalars."""
+    return sum(parameter.numel() for parameter in parameters)

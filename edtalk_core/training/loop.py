@@ -1,0 +1,209 @@
+"""The loop that all stages share: resumable, seeded, on whatever processes accelerate gives it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import EDTalkError
+from ..media.picture import write_picture
+from ..model import EDTalk
+from ..networks.sizes import ModelSizes
+from .checkpoint import latest_checkpoint, load_training, save_training
+from .config import TrainingConfig
+from .initialisation import grow, identity_copy, small_channels
+from .stages import STAGES
+
+logger = logging.getLogger("edtalk")
+
+WARM_UP = 100
+
+
+def starting_model(config: TrainingConfig) -> EDTalk:
+    """The model a run starts from: `config.init` (grown where it is smaller), or a new identity copy."""
+    from ..checkpoints.loading import load_model
+
+    if config.init:
+        model = load_model(config.init)
+        while model.sizes.resolution < config.resolution:
+            size = model.sizes.resolution * 2
+            model = grow(model, (config.channels or small_channels(size))[size])
+        if model.sizes.resolution != config.resolution:
+            raise EDTalkError(
+                f"{config.init} renders {model.sizes.resolution} px, more than the resolution {config.resolution}."
+            )
+        return model.train()
+    sizes = ModelSizes(
+        resolution=config.resolution,
+        style=config.style,
+        lip=config.lip,
+        pose=config.pose,
+        expression=config.expression,
+        channels=config.channels or small_channels(config.resolution),
+        expression_hidden=config.expression_hidden,
+    )
+    model = EDTalk(sizes)
+    identity_copy(model)
+    return model
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Step size at a step: linear warm-up, then constant or a cosine to a tenth."""
+    rate = config.learning_rate * min(1.0, (step + 1) / WARM_UP)
+    if config.decay:
+        rate *= 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / config.steps))
+    return rate
+
+
+def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    """Run a stage to its last step and return the final checkpoint. Resumes by itself from the folder `config.out`.
+
+    A run that is killed and started again gives the same weights as one that was not: a batch depends on seed, step
+    and process only. Under `accelerate launch` it runs on several devices or machines.
+    Raises EDTalkError for unusable data or checkpoints; whatever `progress` raises ends the run after a checkpoint.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    accelerator = Accelerator(mixed_precision=config.precision)
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    set_seed(config.seed)
+    model = starting_model(config)
+    stage = STAGES[config.stage](model, config)
+    parameters = dict(stage.learning())
+    optimizer = torch.optim.Adam(list(parameters.values()), lr=config.learning_rate, betas=config.betas)
+    average = {name: value.detach().clone() for name, value in parameters.items()}
+    step = 0
+    checkpoint = latest_checkpoint(out)
+    if checkpoint is not None:
+        step = load_training(checkpoint, model, parameters, optimizer, average)
+        logger.info("Resuming %s at step %d", checkpoint, step)
+    wrapped, optimizer = accelerator.prepare(stage, optimizer)
+    (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    average = {name: value.to(accelerator.device) for name, value in average.items()}
+    curves = _Curves(out, step) if accelerator.is_main_process else None
+
+    def save() -> Path:
+        return save_training(out, step, model, parameters, optimizer, average, config)
+
+    try:
+        while step < config.steps:
+            started = time.perf_counter()
+            rng = np.random.default_rng([config.seed, 0, step, accelerator.process_index])
+            batch = {name: value.to(accelerator.device) for name, value in stage.batch(rng).items()}
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            with accelerator.autocast():
+                losses = wrapped(batch)
+            total = sum((stage.weight(name) * loss for name, loss in losses.items()), torch.zeros(()))
+            if not torch.isfinite(total):
+                raise EDTalkError(
+                    f"The loss is {total.item()} at step {step}: lower the learning rate ({config.learning_rate}) or "
+                    'use precision "no".'
+                )
+            optimizer.zero_grad()
+            accelerator.backward(total)
+            accelerator.clip_grad_norm_(parameters.values(), 1.0)
+            optimizer.step()
+            step += 1
+            decay = min(config.ema, step / (step + 10))
+            with torch.no_grad():
+                for name, value in parameters.items():
+                    average[name].lerp_(value, 1 - decay)
+            if curves is not None:
+                curves.add(step, {"total": total, **losses}, time.perf_counter() - started)
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    save()
+                if step % config.sample_every == 0 or step == config.steps:
+                    with _averaged(parameters, average):
+                        sheet = stage.sheet()
+                    if sheet is not None:
+                        write_picture(out / f"sheet-{step:06d}.png", sheet)
+            if progress is not None:
+                progress(step, config.steps)
+    except BaseException:
+        # Nothing is lost on cancel; a run that resumes here equals one that was never stopped.
+        if accelerator.is_main_process and step:
+            save()
+        raise
+    finally:
+        if curves is not None:
+            curves.close()
+    result = latest_checkpoint(out)
+    if result is None:
+        raise EDTalkError(f"The run in {out} had nothing to do: steps is {config.steps}.")
+    return result
+
+
+class _averaged:
+    """Puts the averaged weights in place for a while."""
+
+    def __init__(self, parameters: dict[str, torch.nn.Parameter], average: dict[str, Tensor]) -> None:
+        self.parameters, self.average = parameters, average
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                kept = value.clone()
+                value.copy_(self.average[name])
+                self.average[name].copy_(kept)
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+
+class _Curves:
+    """Losses over time as CSV and, where it is installed, TensorBoard."""
+
+    EVERY = 25
+
+    def __init__(self, out: Path, step: int) -> None:
+        self.path = out / "losses.csv"
+        self.sums: dict[str, float] = {}
+        self.seconds = 0.0
+        self.count = 0
+        if step == 0:
+            self.path.unlink(missing_ok=True)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer: SummaryWriter | None = SummaryWriter(str(out / "tensorboard"), purge_step=step)
+        except ImportError:
+            self.writer = None
+
+    def add(self, step: int, losses: dict[str, Tensor], seconds: float) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        self.seconds += seconds
+        self.count += 1
+        if step % self.EVERY:
+            return
+        row = {name: value / self.count for name, value in self.sums.items()}
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "seconds_per_step", *row])
+            writer.writerow([step, f"{self.seconds / self.count:.3f}", *(f"{value:.6g}" for value in row.values())])
+        if self.writer is not None:
+            for name, value in row.items():
+                self.writer.add_scalar(name, value, step)
+        self.sums, self.seconds, self.count = {}, 0.0, 0
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
