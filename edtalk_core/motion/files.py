@@ -1,0 +1,271 @@
+"""Motion in files: safetensors for keeping, JSON for reading and for other programs. Nothing is ever unpickled.
+
+A motion file holds the tensors "lip", "pose" and "expression" (those that are there), float32 (frames, weights), and
+text metadata: format="edtalk-motion", format_version="1", fps, and whatever else a program wants to note, such as
+"made_by", "source" or "model". The JSON form has the same keys, a frame a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, EDTalkError, MotionError
+from .motion import TRACKS, Motion
+
+FORMAT = "edtalk-motion"
+FORMAT_VERSION = 1
+
+MAX_MOTION_BYTES = 1536 << 20
+"""Ten million frames fit in; a file beyond is not read."""
+MAX_JSON_BYTES = 32 << 20
+"""About 45 minutes of all three tracks."""
+MAX_HEADER_BYTES = 1 << 20
+MAX_METADATA_BYTES = 256 << 10
+
+_RESERVED = ("format", "format_version", "fps")
+_DTYPES = {"F32", "F64", "F16", "BF16"}
+
+
+def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a motion to `path` and return it: safetensors, or readable JSON when the name ends in .json.
+
+    `metadata` is free text kept beside the numbers ({"made_by": ..., "source": ...}). The file appears complete or
+    not at all. Raises ArgumentError for another ending or bad metadata, MotionError when it cannot be written.
+    """
+    path = Path(path)
+    notes = {}
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str) or not key or key in _RESERVED:
+            raise ArgumentError(
+                f"Metadata of a motion file is text by name, other than {', '.join(_RESERVED)}; got {key!r}: {value!r}."
+            )
+        # A file name noted as the source may hold bytes that are no text.
+        notes[key.encode("utf-8", "replace").decode()] = value.encode("utf-8", "replace").decode()
+    if sum(len(key) + len(value) for key, value in notes.items()) > MAX_METADATA_BYTES:
+        raise ArgumentError(f"Metadata of a motion file may hold {MAX_METADATA_BYTES:,} characters; this has more.")
+    head = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "fps": repr(motion.fps)}
+    if path.suffix.lower() == ".safetensors":
+        from safetensors.torch import save
+
+        data = save(motion.tracks, metadata={**notes, **head})
+    elif path.suffix.lower() == ".json":
+        data = _to_json(motion, notes).encode()
+        if len(data) > MAX_JSON_BYTES:
+            raise ArgumentError(f"A motion of {motion.frames:,} frames is too long for JSON; name it .safetensors.")
+    else:
+        raise ArgumentError(f"A motion file's name ends in .safetensors or .json; got {path.name!r}.")
+    write_atomically(path, data)
+    return path
+
+
+def load_motion(path: str | os.PathLike[str]) -> Motion:
+    """Read a motion file, .safetensors or .json, whatever its name ends in.
+
+    Raises MotionError naming the file for anything that is not a sound motion file: missing, cut off, of another
+    kind, of wrong shapes, with values that are not finite, with an absurd frame rate or of an unreasonable size.
+    """
+    return _read(Path(path))[0]
+
+
+def motion_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The free text kept in a motion file ({"source": ...}). Raises MotionError as `load_motion` does."""
+    return _read(Path(path))[1]
+
+
+def file_kind(path: Path) -> str:
+    """What a file is by its first bytes, in words for a message: "a NumPy array (.npy)", "an MP4 or MOV video".
+
+    Raises MotionError when the file cannot be read.
+    """
+    try:
+        if path.is_dir():
+            return "a folder"
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start:
+        return "an empty file"
+    for pattern, kind in _KINDS:
+        if re.match(pattern, start, re.DOTALL):
+            return kind
+    return "a file of another kind"
+
+
+_KINDS = (
+    (rb"\x93NUMPY", "a NumPy array (.npy)"),
+    (rb"PK\x03\x04", "a zip archive (such as a .pt checkpoint or an .npz)"),
+    (rb"\x80[\x02-\x05]", "a Python pickle"),
+    (rb".{5}\0{3}\{", "a safetensors file"),  # the header's length as 64 bits, then the header
+    (rb"\x89PNG", "a PNG picture"),
+    (rb"\xff\xd8\xff", "a JPEG picture"),
+    (rb"GIF8", "a GIF"),
+    (rb"RIFF....WEBP", "a WebP picture"),
+    (rb"RIFF....WAVE", "a WAV sound"),
+    (rb"RIFF....AVI ", "an AVI video"),
+    (rb"....ftyp(M4A|M4B)", "an M4A sound"),
+    (rb"....ftyp(avif|heic|heix|mif1)", "a HEIF or AVIF picture"),
+    (rb"....(ftyp|moov|mdat|wide|free)", "an MP4 or MOV video"),
+    (rb"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
+    (rb"ID3|\xff[\xfb\xf3\xf2]", "an MP3 sound"),
+    (rb"OggS", "an Ogg sound or video"),
+    (rb"fLaC", "a FLAC sound"),
+    (rb"(\xef\xbb\xbf)?\s*[\{\[]", "JSON"),
+)
+"""First bytes -> kind; the first that fits counts."""
+
+
+def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The content of a JSON file; MotionError naming `expected` ("a preset: ...") when it is anything else.
+
+    NaN and Infinity, which are not JSON, are refused, and so are names that occur twice.
+    """
+
+    def refuse_constant(name: str) -> None:
+        raise ValueError(f"it holds {name}, and values must be finite")
+
+    def refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            raise ValueError("a name occurs twice")
+        return content
+
+    kind = file_kind(path)
+    if kind != "JSON":
+        raise MotionError(f"{path} is {kind}; expected {expected}.")
+    try:
+        if path.stat().st_size > max_bytes:
+            raise MotionError(f"{path} has {path.stat().st_size:,} bytes, more than {expected} ever has.")
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_twice)
+    except OSError as error:
+        raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError:
+        raise MotionError(f"{path} is nested too deeply; expected {expected}.") from None
+    except ValueError as error:  # also wrong JSON and wrong UTF-8
+        raise MotionError(f"{path} is not readable as JSON ({error}); expected {expected}.") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file under a temporary name beside `path`, then move it there. MotionError when that fails."""
+    if not path.parent.is_dir():
+        raise MotionError(f"{path} cannot be written: there is no folder {path.parent}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise MotionError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+_EXPECTED = "a motion file (.safetensors or .json, written by save_motion)"
+
+
+def _read(path: Path) -> tuple[Motion, dict[str, str]]:
+    kind = file_kind(path)
+    if kind == "a safetensors file":
+        tracks, head = _read_safetensors(path)
+    elif kind == "JSON":
+        tracks, head = _read_json(path)
+    else:
+        hint = " A preset goes where an expression preset is asked for." if "NumPy" in kind else ""
+        raise MotionError(f"{path} is {kind}; expected {_EXPECTED}.{hint}")
+    version = head.get("format_version", "")
+    if not re.fullmatch("[1-9][0-9]{0,5}", version):
+        raise MotionError(f"{path} says it has format version {version!r}; expected a number such as {FORMAT_VERSION}.")
+    if int(version) > FORMAT_VERSION:
+        raise MotionError(
+            f"{path} has motion format {version}, this EDTalk reads up to {FORMAT_VERSION}; update EDTalk to read it."
+        )
+    try:
+        fps = float(head["fps"])
+    except (KeyError, ValueError):
+        raise MotionError(f"{path} does not say its frame rate (fps) as a number; found {head.get('fps')!r}.") from None
+    try:
+        motion = Motion(fps=fps, **tracks)
+    except EDTalkError as error:
+        raise MotionError(f"{path} is damaged: {error}") from error
+    return motion, {key: value for key, value in head.items() if key not in _RESERVED}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    with path.open("rb") as file:
+        size, header_size = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+    if header_size > MAX_HEADER_BYTES or size > MAX_MOTION_BYTES:
+        raise MotionError(
+            f"{path} is a safetensors file of {size:,} bytes with a header of {header_size:,}, too large for a motion; "
+            f"expected {_EXPECTED}."
+        )
+    try:
+        with safe_open(path, framework="pt") as content:
+            head = content.metadata() or {}
+            names = list(content.keys())
+            if head.get("format") != FORMAT:
+                is_model = head.get("format") == "edtalk-bundle"
+                holds = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                what = "an EDTalk model" if is_model else f"a safetensors file of something else (it holds {holds})"
+                raise MotionError(f"{path} is {what}; expected {_EXPECTED}.")
+            if foreign := [name for name in names if name not in TRACKS]:
+                raise MotionError(f"{path} holds {foreign[0]!r}, which no motion has; expected {', '.join(TRACKS)}.")
+            for name in names:
+                dtype = content.get_slice(name).get_dtype()
+                if dtype not in _DTYPES:
+                    raise MotionError(f"{path} holds {name} as {dtype}; expected floating-point numbers.")
+            return {name: content.get_tensor(name) for name in names}, head
+    except (SafetensorError, OSError) as error:
+        raise MotionError(f"{path} is damaged or cut off ({error}); expected {_EXPECTED}.") from error
+
+
+def _read_json(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    content = read_json(path, _EXPECTED)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        preset = isinstance(content, dict) and ("weights" in content or "presets" in content)
+        what = "an expression preset" if preset else "JSON of something else"
+        raise MotionError(f"{path} is {what}; expected {_EXPECTED}.")
+    tracks = {}
+    for name in TRACKS:
+        if content.get(name) is None:
+            continue
+        rows = content[name]
+        if not _is_table(rows):
+            raise MotionError(f"{path}: {name} must be a list of frames, each a list of as many numbers; it is not.")
+        tracks[name] = torch.tensor(rows, dtype=torch.float64)
+    if foreign := [key for key in content if key not in (*_RESERVED, *TRACKS, "metadata")]:
+        raise MotionError(f"{path} holds {foreign[0]!r}, which no motion has; expected {', '.join(TRACKS)}.")
+    notes = content.get("metadata", {})
+    if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
+        raise MotionError(f"{path}: metadata must be text by name; it is not.")
+    return tracks, {**notes, **{key: str(content[key]) for key in _RESERVED if key in content}}
+
+
+def _is_table(rows: Any) -> bool:
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)
+        and all(type(value) in (int, float) and abs(value) < 1e308 for row in rows for value in row)
+    )
+
+
+def _to_json(motion: Motion, notes: Mapping[str, str]) -> str:
+    """JSON with a frame a line; nine digits give every float32 back exactly."""
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "fps": motion.fps, "metadata": notes}
+    parts = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in head.items()]
+    for name, track in motion.tracks.items():
+        rows = ",\n".join("  [" + ", ".join(f"{value:.9g}" for value in row) + "]" for row in track.tolist())
+        parts.append(f' "{name}": [\n{rows}\n ]')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
