@@ -39,8 +39,8 @@ def save_training(
     from safetensors.torch import save_file
 
     tensors = {name: value.detach() for name, value in model.state_dict().items()}
+    tensors |= average
     for name, value in parameters.items():
-        tensors[name] = average[name]
         tensors[f"training.weight.{name}"] = value.detach()
         state = optimizer.state.get(value, {})
         for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -91,8 +91,9 @@ def load_training(
                 for name, value in own.items():
                     if name in names and name not in parameters:
                         value.copy_(file.get_tensor(name))
+                for name, value in average.items():
+                    value.copy_(file.get_tensor(name))
                 for name, value in parameters.items():
-                    average[name].copy_(file.get_tensor(name))
                     value.copy_(file.get_tensor(f"training.weight.{name}"))
                     optimizer.state[value] = {
                         key: file.get_tensor(f"training.{key}.{name}").to(value.device if key != "step" else "cpu")

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,21 @@ CLIP_FORMAT = "edtalk-clip"
 CROP_SIZE = 256
 """Side of the stored face crops in pixels."""
 JPEG_QUALITY = 95
+
+MIRRORED = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *range(27, 31),
+        *range(35, 30, -1),
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+        *range(54, 47, -1),
+        *range(59, 54, -1),
+        *range(64, 59, -1),
+        *(67, 66, 65),
+    ]
+)
+"""Index of each of the 68 points on the mirrored face."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +62,14 @@ class Clip:
 
         try:
             with safe_open(path, framework="pt") as file:
+                names = set(file.keys())
                 metadata = file.metadata() or {}
                 if metadata.get("format") != CLIP_FORMAT:
                     raise EDTalkError(f"{path} is not a prepared clip; make one with `edtalk prepare`.")
                 self._frames = file.get_tensor("frames").numpy()
                 self._offsets = file.get_tensor("offsets").numpy()
                 self.landmarks: NDArray[np.float32] = file.get_tensor("landmarks").numpy()
-                self.mel: NDArray[np.float32] | None = file.get_tensor("mel").numpy() if "mel" in file.keys() else None
+                self.mel: NDArray[np.float32] | None = file.get_tensor("mel").numpy() if "mel" in names else None
         except SafetensorError as error:
             raise EDTalkError(f"{path} is damaged ({error}); delete it and run `edtalk prepare` again.") from error
         self.info = ClipInfo(**json.loads(metadata["info"]))
@@ -80,30 +95,33 @@ class Clip:
 
     def mel_windows(self, indexes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Mel windows (len(indexes),80,16) of these frames, cut as the published preprocessing does."""
-        from ..media.mel import window_starts
+        from ..media.mel import gather_windows
 
         if self.mel is None:
-            raise EDTalkError(f"The clip {self.info.name} has no speech.")
-        columns = window_starts(np.asarray(indexes))[:, None] + np.arange(16)
-        return self.mel[np.clip(columns, 0, len(self.mel) - 1)].transpose(0, 2, 1)
+            raise EDTalkError(f"The clip {self.info.name} has no sound.")
+        return np.concatenate([gather_windows(self.mel, int(i), int(i) + 1).numpy() for i in indexes])
+
+
+def encode_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (256,256,3) RGB as the JPEG bytes (N,) that a clip file keeps: a tenth of the memory."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise EDTalkError(f"A frame of shape {frame.shape} cannot be encoded as JPEG.")
+    return data.ravel()
 
 
 def write_clip(
     path: Path,
     info: ClipInfo,
-    frames: Sequence[NDArray[np.uint8]],
+    encoded: Sequence[NDArray[np.uint8]],
     landmarks: NDArray[np.float32],
     mel: NDArray[np.float32] | None,
 ) -> None:
-    """Write a clip file at once: frames (256,256,3) RGB, landmarks (T,68,2), mel (columns,80) or None."""
-    import cv2
+    """Write a clip file at once: frames by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None."""
     from safetensors.torch import save_file
 
-    encoded = []
-    for frame in frames:
-        done, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        assert done
-        encoded.append(data.ravel())
     tensors = {
         "frames": torch.from_numpy(np.concatenate(encoded)),
         "offsets": torch.from_numpy(np.cumsum([0, *map(len, encoded)])),
@@ -119,7 +137,9 @@ def write_clip(
 class ClipStore:
     """All prepared clips of a folder. Raises EDTalkError when there are none of the wanted split."""
 
-    def __init__(self, folder: Path | str, split: str = "train", *, speech: bool = False, emotion: bool = False) -> None:
+    def __init__(
+        self, folder: Path | str, split: str = "train", *, speech: bool = False, emotion: bool = False
+    ) -> None:
         self.folder = Path(folder)
         clips = [Clip(path) for path in sorted(self.folder.glob("*.safetensors"))]
         self.clips = [
@@ -192,4 +212,6 @@ class Augmentation:
         image = view.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
         image = np.clip(image * self.gain[:, None, None] + self.offset[:, None, None], -1, 1)
         points = clip.landmarks[index] @ matrix[:, :2].T + matrix[:, 2]
+        if self.mirror:
+            points = points[MIRRORED]
         return image, ((2 * points + 1) / size - 1).astype(np.float32)

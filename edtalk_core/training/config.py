@@ -1,4 +1,4 @@
-"""Settings of a training run: defaults of the stage, a YAML file, single values from the command line, in this order."""
+"""Settings of a training run: the stage's defaults, then a YAML file, then single values from the command line."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
     stage = STAGES[config.stage](model, config)
     parameters = dict(stage.learning())
     optimizer = torch.optim.Adam(list(parameters.values()), lr=config.learning_rate, betas=config.betas)
-    average = {name: value.detach().clone() for name, value in parameters.items()}
+    average = {name: value.detach().clone() for name, value in parameters.items() if not name.startswith("helper.")}
     step = 0
     checkpoint = latest_checkpoint(out)
     if checkpoint is not None:
@@ -119,14 +119,14 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
             step += 1
             decay = min(config.ema, step / (step + 10))
             with torch.no_grad():
-                for name, value in parameters.items():
-                    average[name].lerp_(value, 1 - decay)
+                for name, value in average.items():
+                    value.lerp_(parameters[name], 1 - decay)
             if curves is not None:
                 curves.add(step, {"total": total, **losses}, time.perf_counter() - started)
                 if step % config.checkpoint_every == 0 or step == config.steps:
                     save()
                 if step % config.sample_every == 0 or step == config.steps:
-                    with _averaged(parameters, average):
+                    with _Averaged(parameters, average):
                         sheet = stage.sheet()
                     if sheet is not None:
                         write_picture(out / f"sheet-{step:06d}.png", sheet)
@@ -146,7 +146,7 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
     return result
 
 
-class _averaged:
+class _Averaged:
     """Puts the averaged weights in place for a while."""
 
     def __init__(self, parameters: dict[str, torch.nn.Parameter], average: dict[str, Tensor]) -> None:
@@ -154,10 +154,10 @@ class _averaged:
 
     def _swap(self) -> None:
         with torch.no_grad():
-            for name, value in self.parameters.items():
+            for name, value in self.average.items():
                 kept = value.clone()
-                value.copy_(self.average[name])
-                self.average[name].copy_(kept)
+                value.copy_(self.parameters[name])
+                self.parameters[name].copy_(kept)
 
     def __enter__(self) -> None:
         self._swap()

@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model import EDTalk
-from .clips import Augmentation, Clip
 from .config import TrainingConfig
 
 
 class Stage(nn.Module):
-    """One stage of the training. Subclasses say which tensors learn, draw batches and compute losses."""
+    """One stage of the training. Subclasses say which tensors learn, draw batches and compute losses.
+
+    Networks that only the training needs (a discriminator, a sync expert) are further submodules beside `model`; they
+    learn in the same step and are kept in checkpoints, not in what is exported.
+    """
 
     NAME: ClassVar[str]
     DEFAULTS: ClassVar[dict[str, Any]] = {}
     """Settings that differ from TrainingConfig's; `losses` lists every loss of the stage."""
     TRAINED: ClassVar[tuple[str, ...]]
     """Prefixes of the model's tensors that learn; everything else stays as it is."""
-    SOUND: ClassVar[bool] = False
-    """Whether clips need speech."""
 
     def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
         super().__init__()
@@ -35,8 +36,11 @@ class Stage(nn.Module):
             parameter.requires_grad_(name.startswith(prefixes))
 
     def learning(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters that learn."""
-        return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
+        """Names and parameters that learn: the model's under their own names, helpers' as `helper.NAME`."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                own = name.removeprefix("model.")
+                yield (own if own != name else f"helper.{name}"), parameter
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw one batch; everything random comes from `rng`."""
@@ -54,14 +58,6 @@ class Stage(nn.Module):
         """Weight of a loss; one of 0 need not be computed."""
         return float(self.config.losses.get(loss, 1.0))
 
-    def draw_frames(
-        self, clip: Clip, indexes: list[int] | NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """Frames of a clip under one random view: images (3,S,S) and landmarks (68,2), see Augmentation.apply."""
-        view = Augmentation.draw(rng, self.config.augmentation)
-        pairs = [view.apply(clip, int(index), self.config.resolution) for index in indexes]
-        return [image for image, _ in pairs], [points for _, points in pairs]
-
 
 def stack(arrays: list[NDArray[np.float32]]) -> Tensor:
     """Arrays of one shape to a tensor with a leading batch axis."""
@@ -72,3 +68,12 @@ def tile(rows: list[Tensor]) -> NDArray[np.uint8]:
     """Rows of images (N,3,S,S) in [-1,1] to one picture, a row below the other."""
     picture = torch.cat([torch.cat(list(row.float().cpu()), dim=2) for row in rows], dim=1)
     return ((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+
+def frozen(module: nn.Module, *inputs: Tensor) -> Tensor:
+    """Call a module so that gradients reach its inputs but not its parameters.
+
+    A discriminator judges this way within the same backward pass that teaches it.
+    """
+    state = {name: value.detach() for name, value in (*module.named_parameters(), *module.named_buffers())}
+    return torch.func.functional_call(module, state, inputs)

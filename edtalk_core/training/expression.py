@@ -1,0 +1,97 @@
+"""Stage 3: the expression space learns what mouth and pose leave unsaid (self-reconstruction complementary learning).
+
+Everything before is frozen. Mouth and pose come from the driver frame itself, so that all that is left to reconstruct
+is the expression.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import ArgumentError
+from ..model import EDTalk
+from .clips import ClipStore
+from .config import TrainingConfig
+from .reconstruction import ReconstructionStage
+from .stage import tile
+
+
+class Expression(ReconstructionStage):
+    """Self-reconstruction with all three banks; expression head, expression bank and EEM learn.
+
+    `options.emotional`: share of the samples that come from clips with a labelled emotion (default 0.5; the rest from
+    all clips). Two frames of different clips of a person make a sample where the person has several.
+    """
+
+    NAME = "expression"
+    TRAINED = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
+    DEFAULTS: ClassVar = {
+        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "adversarial": 0.0},
+        "batch": 10,
+        "learning_rate": 2e-3,
+    }
+
+    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
+        if not model.sizes.expression:
+            raise ArgumentError("The lip+pose variant has no expression to train; start from a model with one.")
+        share = float(config.options.get("emotional", 0.5))
+        self._emotional_share = share
+        self._emotional: ClipStore | None = None
+        if share > 0:
+            self._emotional = ClipStore(config.data, emotion=True)
+        super().__init__(model, config)
+
+    def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
+        """As the base class; emotional clips are drawn with their own share."""
+        general = self.store
+        emotional = int(rng.binomial(samples, self._emotional_share)) if self._emotional is not None else 0
+        parts = []
+        for store, number in ((self._emotional, emotional), (general, samples - emotional)):
+            if number and store is not None:
+                self.store = store
+                parts.append(super().draw(rng, number))
+        self.store = general
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def reenact(self, source: Tensor, driver: Tensor, *, express: bool = True) -> tuple[Tensor, list[Tensor]]:
+        """Image (B,3,S,S) of the source with all three weights of the driver, and the raw flows."""
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        lip, pose, expression = self.model.heads(encoder.latent(driver))
+        direction, part = self.model.directions(lip, pose, expression if express else None)
+        return self.model.dec.render(latent + direction, features, part)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of the first frame moved like the second."""
+        source, driver = batch["images"].unbind(1)
+        image, flows = self.reenact(source, driver)
+        return self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
+
+    @torch.no_grad()
+    def sheet(self) -> NDArray[np.uint8]:
+        """Rows: source, driver, rendered without and with expression."""
+        source, driver = self.shown["images"].to(self.model.device).unbind(1)
+        plain, full = (self.reenact(source, driver, express=express)[0] for express in (False, True))
+        return tile([source, driver, plain, full])
+
+
+class Finetune(Expression):
+    """One person: the generator learns how this face looks when it moves; the motion space stays everyone's.
+
+    Because encoder, heads and banks keep still, presets, audio and saved motions go on working.
+    """
+
+    NAME = "finetune"
+    TRAINED = ("dec.",)
+    DEFAULTS: ClassVar = {
+        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "adversarial": 0.0},
+        "options": {"emotional": 0.0},
+        "batch": 4,
+        "learning_rate": 2e-4,
+        "steps": 500,
+    }

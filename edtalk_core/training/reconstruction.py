@@ -1,0 +1,105 @@
+"""What the image stages share: frames of one clip, losses between a rendered image and the frame it should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model import EDTalk
+from ..networks.encoder import Encoder
+from ..networks.sizes import ModelSizes
+from .clips import Augmentation, ClipStore
+from .config import TrainingConfig
+from .landmark_motion import LandmarkMotion
+from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
+from .stage import Stage, frozen, stack
+
+FLOW_SIZE = 64
+"""Side at which the landmarks' flow is computed; finer, it has nothing more to say."""
+
+
+class ReconstructionStage(Stage):
+    """L1, perceptual, adversarial and landmark-flow losses.
+
+    `options.mouth`, `options.eyes`: how much more the pixels there count in L1 (4 and 2). `options.vgg`: a file with
+    torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
+    instead of read weights, so that the generator learns what they mean while the encoder still learns to read.
+    """
+
+    SHOWN = 8
+    """Samples on a sheet."""
+
+    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
+        super().__init__(model, config)
+        self.store = ClipStore(config.data)
+        self.perceptual = perceptual_loss(config)
+        self.discriminator: Encoder | None = None
+        if self._wants("adversarial"):
+            # LIA's discriminator is its encoder's trunk with one number at the end.
+            self.discriminator = Encoder(ModelSizes(**{**model.sizes.__dict__, "style": 1}))
+        self.measure: LandmarkMotion | None = None
+        if self.weight("reading") or config.options.get("taught", 0):
+            self.measure = LandmarkMotion(self.store.clips, model.sizes.lip)
+        self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
+
+    def _wants(self, loss: str) -> bool:
+        """Whether a loss counts, under its own name or under a longer one that ends in it ("cross_flow")."""
+        return any(weight for name, weight in self.config.losses.items() if name == loss or name.endswith(f"_{loss}"))
+
+    def frames(self) -> int:
+        """Frames of one clip that make a sample."""
+        return 2
+
+    def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
+        """`samples` clips: "images" (B,frames,3,S,S) and "landmarks" (B,frames,68,2) under one view a clip.
+
+        With a loss "reading", also "pose" (B,frames,6) and "lip" (B,frames,lip) as measured on the landmarks.
+        """
+        drawn: dict[str, list[NDArray[np.float32]]] = {}
+        for _ in range(samples):
+            clip = self.store.sample_clip(rng)
+            view = Augmentation.draw(rng, self.config.augmentation)
+            indexes = rng.choice(len(clip), self.frames(), replace=len(clip) < self.frames())
+            pairs = [view.apply(clip, int(index), self.config.resolution) for index in indexes]
+            points = np.stack([points for _, points in pairs])
+            sample = {"images": np.stack([image for image, _ in pairs]), "landmarks": points}
+            if self.measure is not None:
+                sample["pose"] = self.measure.pose(points)[:, : self.model.sizes.pose].astype(np.float32)
+                sample["lip"] = self.measure.lip(points, clip.info.name, view.mirror).astype(np.float32)
+            for name, value in sample.items():
+                drawn.setdefault(name, []).append(value)
+        return {name: stack(values) for name, values in drawn.items()}
+
+    def reading_loss(self, lip: Tensor, pose: Tensor, batch: dict[str, Tensor], frame: int) -> Tensor:
+        """How far weights read off a frame are from what its landmarks measure (our small-data recipe)."""
+        return F.smooth_l1_loss(lip.float(), batch["lip"][:, frame], beta=0.5, reduction="none").sum(1).mean() + (
+            F.smooth_l1_loss(pose.float(), batch["pose"][:, frame], beta=0.5, reduction="none").sum(1).mean()
+        )
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """See `draw`."""
+        return self.draw(rng, self.config.batch)
+
+    def image_losses(
+        self, image: Tensor, target: Tensor, flows: list[Tensor], source_landmarks: Tensor, landmarks: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of rendered images (B,3,S,S) against the frames they should be, and of the flows that made them."""
+        image, size = image.float(), image.shape[-1]
+        weight = landmark_weight(landmarks, size, MOUTH, 0.02, self.config.options.get("mouth", 4.0))
+        weight = weight + landmark_weight(landmarks, size, EYES, 0.02, self.config.options.get("eyes", 2.0)) - 1
+        losses = {"l1": pyramid_l1(image, target, weight=weight), "perceptual": self.perceptual(image, target)}
+        if self._wants("flow"):
+            points = min(size, FLOW_SIZE)
+            grid, confidence = landmark_flow(source_landmarks, landmarks, points)
+            confidence = confidence * landmark_weight(landmarks, points, MOUTH, 0.02, 3.0)
+            used = [flow for flow in flows if min(16, size) <= flow.shape[-1] <= points]
+            total = sum((flow_loss(flow, grid, confidence) for flow in used), image.new_zeros(()))
+            losses["flow"] = total / len(used)
+        if self.discriminator is not None:
+            losses["adversarial"] = F.softplus(-frozen(self.discriminator, image)[0]).mean()
+            losses["discriminator"] = (
+                F.softplus(self.discriminator.latent(image.detach())) + F.softplus(-self.discriminator.latent(target))
+            ).mean()
+        return losses
