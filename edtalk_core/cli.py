@@ -1,0 +1,96 @@
+"""The `edtalk` command: parsing, one-line errors, exit codes. What each subcommand does is in `commands/`.
+
+Exit codes: 0 done, 1 an input, a file or the machine was at fault, 2 the command line was, 130 cancelled with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from . import __version__
+from .commands import COMMANDS
+from .errors import ArgumentError, Cancelled, EDTalkError
+
+logger = logging.getLogger("edtalk")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors take one line; the usage is a `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        self.exit(2, f"{_error_line(message)} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command, every subcommand included."""
+    parser = OneLineParser(
+        prog="edtalk", description="Talking heads whose motion is data: animate a portrait from speech or video."
+    )
+    parser.add_argument("--version", action="version", version=f"edtalk {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f".commands.{name}", __package__)
+        module.add_parser(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument("--debug", action="store_true", help="log what happens and show tracebacks")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: that of the process) and return its exit code."""
+    args = build_parser().parse_args(argv)
+    with _messages(args.debug):
+        try:
+            args.run(args)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return _fail("cancelled", 130, args.debug)
+        except Cancelled as error:
+            return _fail(str(error) or "cancelled", 130, args.debug)
+        except ArgumentError as error:
+            return _fail(str(error), 2, args.debug)
+        except (EDTalkError, OSError) as error:
+            return _fail(str(error), 1, args.debug)
+        except Exception as error:
+            return _fail(f"{type(error).__name__}: {error} (--debug shows where; please report it)", 1, args.debug)
+    return 0
+
+
+@contextmanager
+def _messages(debug: bool) -> Iterator[None]:
+    """Put the library's warnings on standard error; other libraries' warnings are no concern of the user."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("edtalk: {levelname}: {message}", style="{"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _error_line(message: str) -> str:
+    return f"edtalk: error: {' '.join(message.split())}"
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        logger.error("%s", message, exc_info=True)
+    else:
+        print(_error_line(message), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

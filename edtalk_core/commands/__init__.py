@@ -1,0 +1,10 @@
+"""The subcommands of `edtalk`, one module each.
+
+A module has `add_parser(subparsers)`, which describes its arguments and sets its `run(args)` as the default of `run`;
+`run` returns nothing and raises the library's errors. Heavy imports stay inside `run`, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+COMMANDS = ("convert", "download", "info")
+"""Module names, in the order that `edtalk --help` lists them."""

@@ -1,0 +1,128 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from ..model import EDTalk
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_subparsers` returns: where a subcommand adds its parser."""
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, where and how precisely: --model, --device, --precision."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="FILE",
+        action="append",
+        help="weight file, .safetensors or .pt; give it again for more files, such as EDTalk.pt and Audio2Lip.pt "
+        "(default: demo, the weights that ship with EDTalk)",
+    )
+    group.add_argument(
+        "--device", default="auto", help="torch device such as cpu or cuda:0 (default: auto, the fastest there is)"
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="of the computation (default: auto, by the device)"
+    )
+
+
+def add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Which face and how it is cropped: --box, --face."""
+    group = parser.add_argument_group("face")
+    group.add_argument(
+        "--box",
+        type=_box,
+        metavar="L,T,R,B",
+        help="crop to this box of the portrait, in pixels, instead of looking for a face",
+    )
+    group.add_argument(
+        "--face",
+        type=_face,
+        metavar="WHICH",
+        help="which one when the portrait shows several faces: its number in the list that the error gives (from 0), "
+        "or largest",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Output for programs: --json."""
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def add_progress_option(parser: argparse.ArgumentParser) -> None:
+    """Bars on standard error: --progress, --no-progress."""
+    parser.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show progress bars on standard error (default: when it is a terminal)",
+    )
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def load_model(args: argparse.Namespace) -> EDTalk:
+    """Load what --model names onto the device that --device names; files that must be fetched show a bar."""
+    from ..checkpoints.loading import load_model
+    from ..devices import fastest_device
+    from .progress import progress_bars
+
+    device = fastest_device() if args.device == "auto" else args.device
+    with progress_bars(args.progress, unit="B") as bars:
+        return load_model(*(args.model or ["demo"]), device=device, progress=bars.stage("download"))
+
+
+def output_path(text: str) -> Path:
+    """Type of an argument that names a file to write: its folder must be there."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder, not a file name")
+    return path
+
+
+def positive(text: str) -> float:
+    """Type of an argument that is a number above 0."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Type of an argument that is a number of at least 0."""
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected left,top,right,bottom in pixels, got {text!r}") from None
+    return left, top, right, bottom
+
+
+def _face(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text

@@ -1,0 +1,142 @@
+"""What a file is: weights, motion, preset, picture, sound or video."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import EDTalkError, MediaError
+from .media.streams import existing_file, moving_streams, open_media
+from .motion.files import file_kind, load_motion, motion_metadata, read_json
+from .motion.presets import load_presets
+
+
+def inspect_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tell what a file is and what it holds, as plain values that JSON can carry.
+
+    Always there: "file", "bytes" and "kind", which is one of "checkpoint", "motion", "presets", "picture", "sound" and
+    "video"; the rest depends on the kind. Raises EDTalkError (of the kind that fits best) for a file that is none of
+    these, or a damaged one.
+    """
+    path = Path(path)
+    looks_like = file_kind(path)
+    if looks_like in ("a folder", "an empty file"):
+        raise EDTalkError(
+            f"{path} is {looks_like}; expected weights, a motion, a preset, a picture, a sound or a video."
+        )
+    if looks_like == "a safetensors file":
+        found = _motion(path) if _safetensors_format(path) == "edtalk-motion" else _checkpoint(path)
+    elif looks_like == "JSON":
+        content = read_json(path, "a motion or an expression preset")
+        is_motion = isinstance(content, dict) and content.get("format") == "edtalk-motion"
+        found = _motion(path) if is_motion else _presets(path)
+    elif "NumPy" in looks_like:
+        found = _presets(path)
+    elif "archive" in looks_like or "pickle" in looks_like or path.suffix.lower() in (".pt", ".pth"):
+        found = _checkpoint(path)
+    elif "picture" in looks_like:
+        found = _picture(path)
+    else:
+        found = _media(path)
+    return {"file": str(path), "bytes": path.stat().st_size, **found}
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a media file shows moving pictures; a cover picture in a sound file is none.
+
+    Raises MediaError when it is no sound or video at all.
+    """
+    kind = "sound or video"
+    with open_media(existing_file(Path(path), MediaError, kind), MediaError, kind) as container:
+        return bool(moving_streams(container))
+
+
+def _safetensors_format(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as content:
+            return (content.metadata() or {}).get("format")
+    except (SafetensorError, OSError):
+        return None  # whoever reads it next says what is wrong
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    from .checkpoints.reading import read_checkpoint
+    from .checkpoints.recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
+
+    checkpoint = read_checkpoint(path)
+    recognised = recognise(checkpoint.tensors, str(path))
+    metadata = checkpoint.metadata
+    return {
+        "kind": "checkpoint",
+        "variant": recognised.variant,
+        "sizes": json.loads(recognised.sizes.to_json()) if recognised.sizes else None,
+        "audio_to_lip": bool(recognised.part(AUDIO_TO_LIP)),
+        "pose_flow": bool(recognised.part(POSE_FLOW)),
+        "emotions": list(json.loads(metadata.get("presets", "{}"))),
+        "parameters": sum(value.numel() for value in recognised.tensors.values()),
+        "precisions": sorted({str(value.dtype).removeprefix("torch.") for value in recognised.tensors.values()}),
+        "unused_tensors": len(recognised.unused),
+        "sha256": checkpoint.sha256,
+        "metadata": {key: value for key, value in metadata.items() if key not in ("presets", "sizes")},
+    }
+
+
+def _motion(path: Path) -> dict[str, Any]:
+    motion = load_motion(path)
+    return {
+        "kind": "motion",
+        "tracks": {name: track.shape[1] for name, track in motion.tracks.items()},
+        "frames": motion.frames,
+        "fps": motion.fps,
+        "seconds": motion.duration,
+        "metadata": motion_metadata(path),
+    }
+
+
+def _presets(path: Path) -> dict[str, Any]:
+    presets = load_presets(path)
+    return {
+        "kind": "presets",
+        "weights": len(next(iter(presets.values())).weights),
+        "emotions": list(presets),
+    }
+
+
+def _picture(path: Path) -> dict[str, Any]:
+    from .face.detection import detect_faces
+    from .media.picture import read_picture
+
+    picture = read_picture(path)
+    height, width = picture.shape[:2]
+    faces = [
+        {"box": [round(side) for side in face.box], "score": round(face.score, 3)} for face in detect_faces(picture)
+    ]
+    return {"kind": "picture", "width": width, "height": height, "faces": faces}
+
+
+def _media(path: Path) -> dict[str, Any]:
+    from .media.audio import read_audio
+    from .media.video import VideoReader
+
+    found: dict[str, Any] = {"kind": "sound"}
+    if is_video(path):
+        video = VideoReader(path)
+        width, height = video.size
+        found = {
+            "kind": "video",
+            "width": width,
+            "height": height,
+            "fps": video.fps,
+            "frames": video.frame_count,
+            "seconds": video.duration,
+            "sound": video.has_audio,
+        }
+        if not video.has_audio:
+            return found
+    audio = read_audio(path)
+    sound = {"sample_rate": audio.sample_rate, "channels": len(audio.samples)}
+    return {**found, **sound} if "seconds" in found else {**found, **sound, "seconds": audio.duration}
