@@ -8,7 +8,7 @@ split, the source and its licence. JPEG lets a 64 px training read a quarter-siz
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,9 +154,20 @@ class ClipStore:
                 f"No prepared clips with split={split}{' and speech' if speech else ''} in {self.folder} "
                 f"({len(clips)} clips in all); prepare some with `edtalk prepare`."
             )
+        self._weigh()
+
+    def _weigh(self) -> None:
         # A long clip has more to show, but not in proportion: neighbouring frames are alike.
         weights = np.sqrt([len(clip) for clip in self.clips])
         self._probabilities = weights / weights.sum()
+
+    def keep(self, suits: Callable[[Clip], bool], wanted: str) -> None:
+        """Drop the clips that do not suit. Raises EDTalkError, naming what was `wanted`, when none is left."""
+        clips = [clip for clip in self.clips if suits(clip)]
+        if not clips:
+            raise EDTalkError(f"None of the {len(self.clips)} clips in {self.folder} has {wanted}.")
+        self.clips = clips
+        self._weigh()
 
     def sample_clip(self, rng: np.random.Generator) -> Clip:
         """A random clip, likelier the longer it is (by the square root)."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from .audio_to_lip import AudioToLipStage
 from .autoencoder import Autoencoder
 from .expression import Expression, Finetune
 from .mouth_pose import MouthPose
 from .stage import Stage
 
-STAGES: dict[str, type[Stage]] = {stage.NAME: stage for stage in (Autoencoder, MouthPose, Expression, Finetune)}
+STAGES: dict[str, type[Stage]] = {
+    stage.NAME: stage for stage in (Autoencoder, MouthPose, Expression, AudioToLipStage, Finetune)
+}

@@ -1,0 +1,136 @@
+"""Stage 4: speech to mouth. Lip weights are predicted from mel windows (supplement 1.3; losses of the main paper)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model import EDTalk
+from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
+from .clips import ClipStore
+from .config import TrainingConfig
+from .losses import perceptual_loss
+from .stage import Stage, frozen
+from .tracks import read_clips
+
+SYNC_FRAMES = 5
+"""Frames that a mel window spans (0.2 s), as in Wav2Lip's SyncNet."""
+
+
+class SyncExpert(nn.Module):
+    """Whether mouth and sound belong together: cosine of an embedding of 5 frames of lip weights and of one mel window.
+
+    Wav2Lip's SyncNet looks at pixels and its weights may not be shipped; this one looks at the weights, learns along,
+    and costs next to nothing.
+    """
+
+    def __init__(self, lip: int, width: int = 64) -> None:
+        super().__init__()
+        self.mouth = nn.Sequential(nn.Linear(SYNC_FRAMES * lip, 128), nn.ReLU(), nn.Linear(128, width))
+        self.sound = nn.Sequential(nn.Linear(80 * 16, 256), nn.ReLU(), nn.Linear(256, width))
+
+    def forward(self, lip: Tensor, windows: Tensor) -> Tensor:
+        """Lip weights (B,5,lip) and the mel window (B,80,16) at their middle -> logit (B,) of being in sync."""
+        mouth, sound = self.mouth(lip.flatten(1)), self.sound(windows.flatten(1) / 4)
+        return 5 * F.cosine_similarity(mouth, sound, dim=-1)
+
+
+class AudioToLipStage(Stage):
+    """L2 on weights, 0.1 x L2 on their differences, image reconstruction, sync loss.
+
+    `options.sequence`: consecutive frames a sample (16). `options.widths`: channels of the audio encoder relative to
+    the published ones (1.0).
+    """
+
+    NAME = "audio-to-lip"
+    TRAINED = ("audio_to_lip.",)
+    DEFAULTS: ClassVar = {
+        "losses": {"weights": 1.0, "smoothness": 0.1, "image": 1.0, "sync": 0.1, "expert": 1.0},
+        "batch": 4,
+        "learning_rate": 5e-4,
+        "steps": 30000,
+        "augmentation": 0.0,
+    }
+
+    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
+        if model.audio_to_lip is None:
+            relative = float(config.options.get("widths", 1.0))
+            widths = tuple(max(8, round(width * relative)) for width in PUBLISHED_WIDTHS)
+            model.audio_to_lip = AudioToLip(model.sizes.lip, widths)
+        super().__init__(model, config)
+        self.audio_to_lip = model.audio_to_lip
+        self.store = ClipStore(config.data, speech=True)
+        self.sequence = int(config.options.get("sequence", 16))
+        self.store.keep(lambda clip: len(clip) >= self.sequence, f"at least {self.sequence} frames")
+        self.tracks = read_clips(model, self.store, Path(config.out) / "tracks.safetensors")
+        # Distances are counted in units of the weights' own spread, so that a loss of 1 means nothing was learned.
+        self.spread = torch.cat([tracks["lip"] for tracks in self.tracks.values()]).std(0).square().mean().sqrt()
+        self.expert = SyncExpert(model.sizes.lip) if self.weight("sync") else None
+        self.perceptual = perceptual_loss(config)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Mel windows (B,T,80,16), lip (B,T,lip), windows out of step (B,80,16), and frames for the image loss."""
+        windows, lips, others, sources, targets, poses, expressions = [], [], [], [], [], [], []
+        for _ in range(self.config.batch):
+            clip = self.store.sample_clip(rng)
+            tracks = self.tracks[clip.info.name]
+            start = int(rng.integers(len(clip) - self.sequence + 1))
+            frames = np.arange(start, start + self.sequence)
+            windows.append(clip.mel_windows(frames))
+            lips.append(tracks["lip"][start : start + self.sequence])
+            # Out of step by at least half a mel window, anywhere in the clip.
+            middle = start + self.sequence // 2
+            shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
+            others.append(clip.mel_windows([int(rng.choice(shifts))])[0])
+            if self.weight("image"):
+                size = self.config.resolution
+                first, second = int(rng.integers(len(clip))), middle
+                for index, kept in ((first, sources), (second, targets)):
+                    kept.append(clip.frame(index, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
+                poses.append(tracks["pose"][middle])
+                if "expression" in tracks:
+                    expressions.append(tracks["expression"][middle])
+        batch = {
+            "windows": torch.from_numpy(np.stack(windows)),
+            "lip": torch.stack(lips),
+            "others": torch.from_numpy(np.stack(others)),
+        }
+        if sources:
+            batch |= {
+                "sources": torch.from_numpy(np.stack(sources)),
+                "targets": torch.from_numpy(np.stack(targets)),
+                "pose": torch.stack(poses),
+            }
+        if expressions:
+            batch["expression"] = torch.stack(expressions)
+        return batch
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses weights, smoothness, image, sync, and that of the sync expert itself."""
+        windows, lip = batch["windows"], batch["lip"]
+        spread = self.spread.to(lip)
+        predicted = self.audio_to_lip(windows.flatten(0, 1)).view(lip.shape).float()
+        losses = {
+            "weights": F.mse_loss(predicted / spread, lip / spread),
+            "smoothness": F.mse_loss(predicted.diff(dim=1) / spread, lip.diff(dim=1) / spread),
+        }
+        middle = self.sequence // 2
+        if self.weight("image"):
+            latent, features = self.model.enc["net_app"](batch["sources"])
+            expression = batch.get("expression")
+            direction, part = self.model.directions(predicted[:, middle], batch["pose"], expression)
+            image = self.model.dec(latent + direction, features, part).float()
+            losses["image"] = F.l1_loss(image, batch["targets"]) + self.perceptual(image, batch["targets"])
+        if self.expert is not None:
+            around = slice(middle - SYNC_FRAMES // 2, middle + SYNC_FRAMES // 2 + 1)
+            in_step = self.expert(lip[:, around] / spread, windows[:, middle])
+            out_of_step = self.expert(lip[:, around] / spread, batch["others"])
+            losses["expert"] = F.softplus(-in_step).mean() + F.softplus(out_of_step).mean()
+            judged = frozen(self.expert, predicted[:, around] / spread, windows[:, middle])
+            losses["sync"] = F.softplus(-judged).mean()
+        return losses

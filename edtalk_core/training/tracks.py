@@ -1,0 +1,63 @@
+"""The weights of every frame of prepared clips, read once by a frozen model: what the audio stages learn from."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import EDTalkError
+from ..model import EDTalk
+from ..motion.motion import TRACKS
+from .clips import Clip, ClipStore
+
+logger = logging.getLogger("edtalk")
+
+READ_BATCH = 16
+
+
+@torch.no_grad()
+def read_clip(model: EDTalk, clip: Clip) -> dict[str, Tensor]:
+    """Weights of all frames of a clip: lip (T,20), pose (T,6), and expression (T,10) where the model has it."""
+    parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    size = model.sizes.resolution
+    for start in range(0, len(clip), READ_BATCH):
+        frames = np.stack([clip.frame(i, size) for i in range(start, min(start + READ_BATCH, len(clip)))])
+        images = torch.from_numpy(frames.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+        parts.append(model.read_weights(images))
+    tracks = {}
+    for index, name in enumerate(TRACKS):
+        values = [part[index] for part in parts]
+        if values[0] is not None:
+            tracks[name] = torch.cat([value for value in values if value is not None]).float().cpu()
+    return tracks
+
+
+def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> dict[str, dict[str, Tensor]]:
+    """Weights of all clips of a store by clip name, kept in the file `cache` for the next start of the run."""
+    from safetensors.torch import load_file, save_file
+
+    if cache is not None and cache.exists():
+        flat = load_file(cache)
+        wanted = {clip.info.name for clip in store.clips}
+        if {name.rsplit("/", 1)[0] for name in flat} != wanted:
+            raise EDTalkError(f"{cache} was read from other clips than {store.folder} holds now; delete it.")
+        tracks: dict[str, dict[str, Tensor]] = {}
+        for name, value in flat.items():
+            clip_name, track = name.rsplit("/", 1)
+            tracks.setdefault(clip_name, {})[track] = value
+        return tracks
+    logger.info("Reading the weights of %d clips", len(store.clips))
+    was_training = model.training
+    model.eval()
+    tracks = {clip.info.name: read_clip(model, clip) for clip in store.clips}
+    model.train(was_training)
+    if cache is not None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        temporary = cache.with_suffix(".part")
+        save_file({f"{name}/{track}": value for name, own in tracks.items() for track, value in own.items()}, temporary)
+        temporary.replace(cache)
+    return tracks
