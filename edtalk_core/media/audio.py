@@ -1,0 +1,264 @@
+"""Sounds: any file, sound track or array to float samples as the source has them, and to mono for the networks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, AudioError
+from .streams import decoded_frames, existing_file, moving_streams, open_media
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+
+logger = logging.getLogger("edtalk")
+
+MODEL_SAMPLE_RATE = 16000
+"""Hz; what the networks hear."""
+
+SHORTEST_S = 0.04
+"""Seconds; one frame of the 25 fps the model runs at."""
+
+_SAMPLE_RATES = (1_000, 768_000)
+_MAX_CHANNELS = 64
+_MAX_AMPLITUDE = 1e3
+# Shorter jumps of the time stamps are rounding and jitter; longer ones than ten minutes are damaged stamps.
+_SMALLEST_GAP_S = 0.1
+_LARGEST_GAP_S = 600.0
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A sound as its source has it: all channels, its own sample rate.
+
+    Shared by reference: never edit `samples` in place.
+    """
+
+    samples: np.ndarray
+    """(C, N) float32, about [-1, 1]."""
+    sample_rate: int
+    """Hz."""
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 2 or self.samples.dtype != np.float32:
+            raise AudioError(
+                f"Audio holds float32 samples of shape (channels, samples), got {self.samples.dtype} "
+                f"{self.samples.shape}. Use read_audio(array, sample_rate), which converts."
+            )
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples.shape[1] / self.sample_rate
+
+    def to_mono(self, sample_rate: int = MODEL_SAMPLE_RATE) -> np.ndarray:
+        """The mean of the channels at another rate, as `librosa.load(path, sr=sample_rate)` gives it.
+
+        Returns:
+            (ceil(N * sample_rate / self.sample_rate),) float32; shares memory when nothing had to change.
+        """
+        import soxr
+
+        mono = self.samples[0] if len(self.samples) == 1 else self.samples.mean(axis=0, dtype=np.float32)
+        if sample_rate == self.sample_rate:
+            return mono
+        length = -(-len(mono) * sample_rate // self.sample_rate)
+        resampled = soxr.resample(mono, self.sample_rate, sample_rate, quality="HQ")
+        return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
+
+
+def read_audio(
+    source: str | os.PathLike[str] | np.ndarray | torch.Tensor | Audio, sample_rate: int | None = None
+) -> Audio:
+    """Read a sound, at its own rate and with all its channels.
+
+    Of a file with video, time 0 of the sound is the first picture: a sound track that starts later gets silence in
+    front, one that starts earlier is cut, and holes in its time stamps are filled with silence, so that picture and
+    sound stay together. Samples that an encoder put in front (mp3, aac, opus) are left out.
+
+    Args:
+        source: path of a sound file, or of a video with a sound track; or samples, (N,) or (C, N), float in about
+            [-1, 1], or int8, uint8, int16, int32 at full scale; or an Audio, which is checked and handed back.
+        sample_rate: Hz, for samples only; a file states its own.
+
+    Raises:
+        AudioError: no file, not a sound, no sound track, damaged beyond reading; empty, shorter than one frame (40 ms),
+            not finite, or with an absurd rate, channel count or amplitude.
+        ArgumentError: samples without a rate, or a rate given for a file.
+    """
+    if isinstance(source, (np.ndarray, torch.Tensor)):
+        if sample_rate is None:
+            raise ArgumentError("Samples need their sample_rate (in Hz): read_audio(samples, sample_rate).")
+        return _check(_array_samples(source), sample_rate, "The samples")
+    if sample_rate is not None:
+        raise ArgumentError("sample_rate is for arrays only; a file or Audio states its own. Leave it out.")
+    if isinstance(source, Audio):
+        return _check(source.samples, source.sample_rate, "The sound")
+    if not isinstance(source, (str, os.PathLike)):
+        raise AudioError(f"A sound is a path, an array or an Audio, got {type(source).__name__}.")
+
+    import av
+
+    path = existing_file(os.fspath(source), AudioError, "sound")
+    with open_media(path, AudioError, "sound") as container:
+        stream = container.streams.best("audio")
+        if stream is None or stream.codec_context is None:
+            held = ", ".join(f"{s.type} {s.codec_context.name if s.codec_context else '?'}" for s in container.streams)
+            raise AudioError(f"{path} has no sound track that can be read (it holds: {held or 'nothing'}).")
+        try:
+            samples, rate = _decode(container, stream, path)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise AudioError(f"{path} cannot be decoded ({error}). Convert it to WAV or FLAC and try again.") from error
+    return _check(samples, rate, str(path))
+
+
+def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Audio:
+    """Put silence around a sound; the mouth is closed in it.
+
+    Args:
+        audio: the sound.
+        before_s: seconds of silence in front.
+        after_s: seconds of silence at the end.
+
+    Raises:
+        ArgumentError: a length that is negative, not finite or above an hour.
+    """
+    for name, seconds in (("before_s", before_s), ("after_s", after_s)):
+        if not 0 <= seconds <= 3600:  # also False for NaN
+            raise ArgumentError(f"{name} is the seconds of silence to add, from 0 to 3600; got {seconds}.")
+    before, after = round(before_s * audio.sample_rate), round(after_s * audio.sample_rate)
+    channels, length = audio.samples.shape
+    samples = np.zeros((channels, before + length + after), np.float32)
+    samples[:, before : before + length] = audio.samples
+    return Audio(samples, audio.sample_rate)
+
+
+def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Samples of a user's array as float32 (C, N)."""
+    if isinstance(source, torch.Tensor):
+        source = source.detach().cpu()
+        source = (source.float() if source.is_floating_point() else source).numpy()
+    if source.ndim not in (1, 2):
+        raise AudioError(f"Samples have the shape (samples,) or (channels, samples), got {source.shape}.")
+    if source.ndim == 2 and source.shape[0] > _MAX_CHANNELS >= source.shape[1] > 0:
+        raise AudioError(
+            f"Samples have the shape (channels, samples); {source.shape} looks like (samples, channels): transpose it."
+        )
+    return np.atleast_2d(_to_float(source))
+
+
+def _to_float(samples: np.ndarray) -> np.ndarray:
+    """Samples of any kind as float32, integers from full scale to [-1, 1]."""
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what overflows is found by the check for finite samples
+            return samples.astype(np.float32)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype in (np.int8, np.int16, np.int32):
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    raise AudioError(
+        f"Samples of the type {samples.dtype} have no known scale. "
+        "Convert them to float in [-1, 1], or to int16 or int32 at full scale."
+    )
+
+
+def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
+    """The samples as an Audio, unless something about them is absurd."""
+    if not isinstance(sample_rate, (int, float, np.integer)) or sample_rate // 1 != sample_rate:  # NaN differs too
+        raise AudioError(f"The sample rate is a whole number of Hz, got {sample_rate!r}.")
+    low, high = _SAMPLE_RATES
+    if not low <= sample_rate <= high:
+        raise AudioError(f"{name} has a sample rate of {sample_rate} Hz; expected {low} to {high} Hz.")
+    channels, length = samples.shape
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise AudioError(f"{name} has {channels} channels; expected 1 to {_MAX_CHANNELS}.")
+    if length == 0:
+        raise AudioError(f"{name} is empty: there is no sample in it.")
+    if length / sample_rate < SHORTEST_S:
+        raise AudioError(
+            f"{name} is too short: {1000 * length / sample_rate:.1f} ms, less than one video frame "
+            f"({1000 * SHORTEST_S:.0f} ms)."
+        )
+    smallest, largest = float(samples.min()), float(samples.max())  # NaN if any sample is
+    if not (math.isfinite(smallest) and math.isfinite(largest)):
+        raise AudioError(f"{name} has samples that are not finite (NaN or infinite). Export it again.")
+    if max(-smallest, largest) > _MAX_AMPLITUDE:
+        raise AudioError(
+            f"{name} has samples up to {max(-smallest, largest):.4g}, expected about [-1, 1]. If they are integers "
+            "stored as floats, divide them by the full scale (32768 for 16 bits)."
+        )
+    return Audio(samples, int(sample_rate))
+
+
+def _decode(container: av.container.InputContainer, stream: av.AudioStream, path: Path) -> tuple[np.ndarray, int]:
+    """Decode a sound track to (C, N) float32 and its sample rate, held once however long it is."""
+    pictures = moving_streams(container)
+    starts = [float(s.start_time * s.time_base) for s in pictures[:1] if s.start_time is not None and s.time_base]
+    origin = starts[0] if starts else None
+    declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+
+    # Interleaved, so that a longer sound only means a longer block of memory, which is grown in place.
+    samples = np.empty((0, 0), np.float32)
+    rate = written = skip = 0
+    first = True
+    for frame in decoded_frames(container, stream, path):
+        block = frame.to_ndarray()
+        channels = len(frame.layout.channels)
+        if not frame.format.is_planar:
+            block = block.reshape(-1, channels).T
+        if first:
+            rate = frame.sample_rate
+            if not _SAMPLE_RATES[0] <= rate <= _SAMPLE_RATES[1]:
+                raise AudioError(f"{path} has a sample rate of {rate} Hz; expected {_SAMPLE_RATES[0]} or more.")
+            samples = np.empty((int(min(declared, 3600.0) * rate) + rate, channels), np.float32)
+        elif (frame.sample_rate, channels) != (rate, samples.shape[1]):
+            raise AudioError(
+                f"{path} changes from {rate} Hz and {samples.shape[1]} channels to {frame.sample_rate} Hz and "
+                f"{channels} channels midway. Convert it to WAV or FLAC and try again."
+            )
+
+        gap = 0
+        if frame.pts is not None and stream.time_base:
+            time = float(frame.pts * stream.time_base)
+            if origin is None:
+                origin = max(time, 0.0)  # below 0 lies what the encoder put in front
+            gap = round((time - origin) * rate) - written + skip
+        if origin is not None and (first or abs(gap) > _SMALLEST_GAP_S * rate):
+            if 0 <= gap <= _LARGEST_GAP_S * rate:
+                samples = _grow(samples, written + gap)
+                samples[written : written + gap] = 0
+                written += gap
+            elif first and gap >= -_LARGEST_GAP_S * rate:
+                skip = -gap
+            else:
+                logger.warning("%s: the time stamps of its sound jump by %.1f s: ignored", path, gap / rate)
+                origin += gap / rate
+        first = False
+
+        cut = min(skip, block.shape[1])
+        skip -= cut
+        block = block[:, cut:]
+        samples = _grow(samples, written + block.shape[1])
+        samples[written : written + block.shape[1]] = _to_float(block).T
+        written += block.shape[1]
+    if written == 0:
+        raise AudioError(f"{path} has a sound track, but no sample of it can be read: it is empty or damaged.")
+    if written / rate < declared - 1.0:
+        logger.warning("%s: only %.1f s of the %.1f s it declares could be read", path, written / rate, declared)
+    samples.resize((written, samples.shape[1]), refcheck=False)
+    return samples.T, rate
+
+
+def _grow(samples: np.ndarray, length: int) -> np.ndarray:
+    """The same interleaved block with room for at least `length` samples, grown where it lies if it can be."""
+    if length > len(samples):
+        samples.resize((max(length, len(samples) * 3 // 2), samples.shape[1]), refcheck=False)
+    return samples

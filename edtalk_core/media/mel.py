@@ -1,0 +1,130 @@
+"""Mel spectrogram windows: what Audio2Lip hears, computed as the published preprocessing does (that of Wav2Lip)."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+
+from ..errors import AudioError
+from .audio import MODEL_SAMPLE_RATE, read_audio
+
+FRAME_SAMPLES = 640
+"""Samples of 16 kHz sound to one frame of 25 fps video."""
+
+MEL_BANDS = 80
+WINDOW_COLUMNS = 16
+"""Mel columns that one video frame hears: 200 ms."""
+
+_FFT = 800
+_HOP = 200
+_PRE_EMPHASIS = 0.97
+_LOWEST_HZ, _HIGHEST_HZ = 55.0, 7600.0
+# Mel columns computed at once, and windows gathered at once: bounds the memory on long sounds.
+_CHUNK = 2048
+
+
+def mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
+    """The normalised log mel spectrogram of the published preprocessing.
+
+    Whole video frames only (the rest of the sound is dropped first); pre-emphasis 0.97; STFT of 800 samples (Hann), hop
+    200, reflected ends; magnitudes in 80 Slaney mel bands from 55 to 7600 Hz; 20 log10(max(1e-5, x)) - 20 dB, of which
+    -100..0 dB is mapped to -4..4 and clipped.
+
+    Args:
+        waveform: (N,) float at 16 kHz in [-1, 1], N >= 640.
+
+    Returns:
+        (floor(N / 640) * 3.2 + 1, rounded down, 80) float32 in [-4, 4].
+
+    Raises:
+        AudioError: not one-dimensional, or shorter than a video frame.
+    """
+    if waveform.ndim != 1 or len(waveform) < FRAME_SAMPLES:
+        raise AudioError(
+            f"The mel spectrogram needs mono sound at 16 kHz of at least {FRAME_SAMPLES} samples, got the shape "
+            f"{waveform.shape}."
+        )
+    length = len(waveform) // FRAME_SAMPLES * FRAME_SAMPLES
+    columns = length // _HOP + 1
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)
+    mel = np.empty((columns, MEL_BANDS), np.float32)
+    for start in range(0, columns, _CHUNK):
+        stop = min(start + _CHUNK, columns)
+        index = np.abs(np.arange(start * _HOP, (stop - 1) * _HOP + _FFT) - _FFT // 2)
+        index = np.where(index < length, index, 2 * (length - 1) - index)
+        before = np.where(index > 0, waveform[index - 1], 0.0)
+        emphasised = waveform[index].astype(np.float64) - _PRE_EMPHASIS * before
+        segments = np.lib.stride_tricks.sliding_window_view(emphasised, _FFT)[::_HOP]
+        magnitudes = np.abs(np.fft.rfft(segments * hann)) @ mel_filters().T
+        decibels = 20 * np.log10(np.maximum(1e-5, magnitudes)) - 20
+        mel[start:stop] = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    return mel
+
+
+def mel_windows(waveform: np.ndarray | torch.Tensor, sample_rate: int = MODEL_SAMPLE_RATE) -> torch.Tensor:
+    """The mel windows of a sound, one for each frame of 25 fps video.
+
+    Args:
+        waveform: (N,) mono samples, float in [-1, 1] or integers at full scale.
+        sample_rate: Hz; anything but 16000 is resampled.
+
+    Returns:
+        (T, 80, 16) float32, T = floor(16 kHz samples / 640). 5 kB for each frame; where that is too much, call
+        `mel_spectrogram` once and `gather_windows` piece by piece.
+
+    Raises:
+        AudioError: not one-dimensional, or one of the faults `read_audio` finds (empty, too short, not finite, absurd).
+    """
+    if waveform.ndim != 1:
+        raise AudioError(
+            f"Mel windows are made of mono sound, shape (samples,); got {tuple(waveform.shape)}. "
+            "Use read_audio(...).to_mono()."
+        )
+    mono = read_audio(waveform, sample_rate).to_mono()
+    return gather_windows(mel_spectrogram(mono), 0, len(mono) // FRAME_SAMPLES)
+
+
+def gather_windows(mel: np.ndarray, first: int, last: int) -> torch.Tensor:
+    """The mel windows of video frames `first` to `last` (exclusive).
+
+    Frame i hears the 16 columns from trunc(80 (i - 2) / 25) on; columns outside the sound repeat its ends.
+
+    Args:
+        mel: (columns, 80), as `mel_spectrogram` gives it.
+        first: index of the first video frame, 25 fps.
+        last: index after the last one.
+
+    Returns:
+        (last - first, 80, 16) float32.
+    """
+    windows = np.empty((last - first, MEL_BANDS, WINDOW_COLUMNS), np.float32)
+    for start in range(first, last, _CHUNK):
+        stop = min(start + _CHUNK, last)
+        begin = np.trunc(80.0 * ((np.arange(start, stop) - 2) / 25.0)).astype(np.int64)
+        columns = np.clip(begin[:, None] + np.arange(WINDOW_COLUMNS), 0, len(mel) - 1)
+        windows[start - first : stop - first] = mel[columns].transpose(0, 2, 1)
+    return torch.from_numpy(windows)
+
+
+@functools.cache
+def mel_filters() -> np.ndarray:
+    """The mel filter bank (80, 401) float32: Slaney's scale and area normalisation, as librosa.filters.mel has them.
+
+    The scale is linear below 1 kHz (200/3 Hz a mel) and logarithmic above (a factor 6.4 in 27 mel); each triangle spans
+    its neighbours' centres and has unit area.
+    """
+    step_hz, knee_hz, log_step = 200.0 / 3, 1000.0, np.log(6.4) / 27
+    knee = knee_hz / step_hz
+
+    def to_mel(hz: float) -> float:
+        return hz / step_hz if hz < knee_hz else knee + np.log(hz / knee_hz) / log_step
+
+    mels = np.linspace(to_mel(_LOWEST_HZ), to_mel(_HIGHEST_HZ), MEL_BANDS + 2)
+    edges = np.where(mels < knee, mels * step_hz, knee_hz * np.exp(log_step * (mels - knee)))
+    bins = np.fft.rfftfreq(_FFT, 1 / MODEL_SAMPLE_RATE)
+    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
+    filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (upper - lower)
+    return filters.astype(np.float32)
