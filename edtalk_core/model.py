@@ -71,7 +71,7 @@ class EDTalk(nn.Module):
         be there or not. Returned in evaluation mode, in the tensors' own precision.
         Raises UnsupportedCheckpoint, saying what was found and what was expected.
         """
-        from .checkpoints.recognition import model_from_tensors
+        from .checkpoints.loading import model_from_tensors
 
         return model_from_tensors(state)
 

@@ -1,0 +1,193 @@
+"""One .safetensors file with everything a model needs: the bundle. Written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
+from ..model import EDTalk
+from ..motion.motion import FPS
+from ..motion.presets import published_presets
+from ..networks.sizes import ModelSizes
+from .catalogue import LICENSE
+from .reading import Checkpoint, read_checkpoint
+from .recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
+
+FORMAT, FORMAT_VERSION = "edtalk-bundle", "1"
+
+
+def write_bundle(
+    path: str | Path,
+    model: EDTalk | Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Write a bundle: a model, or tensors under the names of a bundle, with `metadata`. Returns the path.
+
+    Tensors that inference does not use are left out. A model's fps and presets become metadata; for tensors they are
+    taken from `metadata`, as are all other keys. format, format_version, variant and sizes are set here. `dtype`
+    (float32, bfloat16 or float16) is what the numbers are stored as; None keeps each as it is.
+
+    The file appears under its name only when it is complete. Raises ArgumentError for an ending other than
+    .safetensors, for a dtype that is not one of the three or does not hold the values, UnsupportedCheckpoint for
+    tensors that are no EDTalk model or not finite, EDTalkError when the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ArgumentError(f"A bundle's name must end in .safetensors; {path.name!r} does not.")
+    if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
+        raise ArgumentError(f"A bundle stores float32, bfloat16 or float16, not {dtype}.")
+    values = dict(metadata or {})
+    if isinstance(model, EDTalk):
+        values["fps"] = repr(float(model.fps))
+        values["presets"] = json.dumps(model.presets)
+        model = model.state_dict()
+    recognised = recognise(model)
+    if recognised.sizes is None:
+        raise UnsupportedCheckpoint(f"A bundle needs an EDTalk model; this is only {recognised.variant}.")
+    values |= {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "variant": recognised.variant,
+        "sizes": recognised.sizes.to_json(),
+    }
+    values.setdefault("fps", repr(FPS))
+    values.setdefault("presets", "{}")
+    read_presets(values, recognised.sizes, str(path))
+
+    tensors = {name: _stored(name, value, dtype) for name, value in recognised.tensors.items()}
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(tensors, partial, metadata=values)
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise EDTalkError(f"{path} could not be written: {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    return path
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    value = value.detach().contiguous()
+    if not value.is_floating_point():
+        return value
+    if not bool(torch.isfinite(value).all()):
+        raise UnsupportedCheckpoint(f"The tensor {name} holds NaN or infinite values: these weights are spoilt.")
+    if dtype is None or value.dtype == dtype:
+        return value
+    stored = value.to(dtype)
+    if not bool(torch.isfinite(stored).all()):
+        raise ArgumentError(f"{dtype} cannot hold the values of {name} (up to {value.abs().max():g}); use bfloat16.")
+    return stored
+
+
+def convert(sources: Sequence[str | Path], target: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+    """Make one bundle of weight files, such as EDTalk.pt and Audio2Lip.pt. Returns the path of the bundle.
+
+    Optimiser states, discriminators and weights that inference never uses are left out. The metadata names each source
+    with its SHA-256. `dtype` as in `write_bundle`, which also tells the errors; others are those of `read_checkpoint`
+    and `merge`, and ArgumentError when the target is one of the sources.
+    """
+    target = Path(target)
+    if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
+        raise ArgumentError(f"{target} is one of the files to convert; choose another name for the result.")
+    checkpoints = [read_checkpoint(source) for source in sources]
+    tensors, metadata = merge(checkpoints)
+    listed = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
+    return write_bundle(target, tensors, metadata=metadata | {"sources": json.dumps(listed)}, dtype=dtype)
+
+
+def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """One model out of one or several files: tensors under the names of a bundle, and metadata.
+
+    The metadata is that of the bundle which holds the model; a model of the published sizes that comes without gets the
+    published expression presets and licence.
+
+    Raises UnsupportedCheckpoint when a file is unknown, incomplete or of a newer format, or none holds a model;
+    ArgumentError when two files hold the same part.
+    """
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] | None = None
+    holders: dict[str, Path] = {}
+    for checkpoint in checkpoints:
+        recognised = recognise(checkpoint.tensors, str(checkpoint.path))
+        parts = {
+            "a model": recognised.model,
+            "an audio-to-lip network": recognised.part(AUDIO_TO_LIP),
+            "a pose flow": recognised.part(POSE_FLOW),
+        }
+        for part in (name for name, found in parts.items() if found):
+            if part in holders:
+                raise ArgumentError(f"{holders[part]} and {checkpoint.path} both hold {part}; give only one of them.")
+            holders[part] = checkpoint.path
+        tensors |= recognised.tensors
+        if recognised.sizes:
+            metadata = _model_metadata(checkpoint, recognised.sizes)
+    if metadata is None:
+        names = ", ".join(f"{path} ({part})" for part, path in holders.items())
+        raise UnsupportedCheckpoint(f"No EDTalk model among the files: {names or 'none given'}. Add EDTalk.pt.")
+    return tensors, metadata
+
+
+def _model_metadata(checkpoint: Checkpoint, sizes: ModelSizes) -> dict[str, str]:
+    found = checkpoint.metadata
+    if found.get("format") == FORMAT:
+        if found.get("format_version") != FORMAT_VERSION:
+            raise UnsupportedCheckpoint(
+                f"{checkpoint.path} is a bundle of format {found.get('format_version')}; this version of edtalk reads "
+                f"format {FORMAT_VERSION}. Update edtalk."
+            )
+        return found
+    metadata = {"fps": repr(FPS)}
+    if sizes in (ModelSizes(), ModelSizes(expression=0)):
+        metadata["license"] = LICENSE
+    if sizes == ModelSizes():
+        metadata["presets"] = json.dumps(published_presets())
+    return metadata
+
+
+def read_presets(metadata: Mapping[str, str], sizes: ModelSizes, source: str) -> dict[str, tuple[float, ...]]:
+    """The presets in the metadata: emotion -> expression weights. UnsupportedCheckpoint when they do not fit."""
+    try:
+        presets = {
+            str(emotion): tuple(float(weight) for weight in weights)
+            for emotion, weights in json.loads(metadata.get("presets", "{}")).items()
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnsupportedCheckpoint(f"The presets in the metadata of {source} are not readable: {error}.") from error
+    for emotion, weights in presets.items():
+        if len(weights) != sizes.expression or not all(map(math.isfinite, weights)):
+            raise UnsupportedCheckpoint(
+                f"The preset {emotion!r} in the metadata of {source} must hold {sizes.expression} finite numbers, "
+                f"not {len(weights)}."
+            )
+    return presets
+
+
+def read_fps(metadata: Mapping[str, str], source: str) -> float:
+    """Frames a second the model was trained at. UnsupportedCheckpoint when the metadata holds no positive number."""
+    text = metadata.get("fps", repr(FPS))
+    try:
+        fps = float(text)
+    except ValueError:
+        fps = math.nan
+    if not 0 < fps < math.inf:
+        raise UnsupportedCheckpoint(f"The metadata of {source} gives the frame rate {text!r}, which is no rate.")
+    return fps

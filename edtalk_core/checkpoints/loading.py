@@ -1,0 +1,120 @@
+"""Files or names of models become an `EDTalk` that is ready to use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..builtin_files import builtin_file
+from ..errors import ArgumentError, UnsupportedCheckpoint
+from ..model import EDTalk
+from ..networks.audio_to_lip import AudioToLip
+from .bundle import merge, read_fps, read_presets
+from .catalogue import FILES, MODELS, models_folder
+from .download import check_hash, download
+from .reading import read_checkpoint
+from .recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
+
+logger = logging.getLogger("edtalk")
+
+
+def load_model(
+    *paths: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> EDTalk:
+    """Load a model from one or several files: `load_model("EDTalk.pt", "Audio2Lip.pt")`. Returned in evaluation mode.
+
+    Each of `paths` is a file (.pt, .pth, .safetensors), looked for as given and then in the models folder, or a name:
+    "demo" (the built-in weights), "edtalk" or "edtalk_lip_pose" (the published model with its Audio2Lip, each file
+    fetched unless it lies in the working directory or the models folder). `progress` is called with the bytes done and
+    in all while a file is fetched.
+
+    The model's `audio_to_lip`, `pose_flow`, `presets` and `fps` are set from what the files hold; the published model
+    comes with its eight expression presets. Numbers are converted to `dtype` on `device` and do not depend on
+    the files afterwards.
+
+    Raises UnsupportedCheckpoint (see `read_checkpoint`, `recognise`), DownloadError, and ArgumentError for no path, for
+    two files with the same part, and for a device or dtype that cannot be used.
+    """
+    if not paths:
+        raise ArgumentError('load_model needs a file or a name, such as "demo", "edtalk" or EDTalk.pt.')
+    if not dtype.is_floating_point:
+        raise ArgumentError(f"A model's dtype must be floating point, not {dtype}.")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(f"The device {str(device)!r} cannot be used here ({reason}); try cpu.") from error
+
+    # In order, each once: "edtalk" together with Audio2Lip.pt names the same file twice.
+    files = {file.resolve(): file for path in paths for file in _locate(str(path), progress)}
+    checkpoints = [read_checkpoint(file) for file in files.values()]
+    for checkpoint in checkpoints:
+        check_hash(checkpoint)
+    tensors, metadata = merge(checkpoints)
+
+    source = ", ".join(file.name for file in files.values())
+    model = model_from_tensors(tensors, source, device=device, dtype=dtype)
+    model.presets = read_presets(metadata, model.sizes, source)
+    model.fps = read_fps(metadata, source)
+    return model
+
+
+def _locate(name: str, progress: Callable[[int, int | None], None] | None) -> list[Path]:
+    """The files behind a path or a name; published ones are fetched when they are nowhere."""
+    if name == "demo":
+        return [builtin_file("demo.safetensors")]
+    if name in MODELS:
+        return [file for part in MODELS[name] for file in _locate(part, progress)]
+    kept = models_folder() / name
+    for path in (Path(name).expanduser(), kept):
+        if path.exists():
+            return [path]
+    if name in FILES:
+        logger.info("%s is not on disk; downloading it", name)
+        return [download(name, progress=progress)]
+    raise UnsupportedCheckpoint(
+        f"There is no file {name}, nor {kept}. Built-in and published models go by the names demo, {', '.join(MODELS)}."
+    )
+
+
+def model_from_tensors(
+    tensors: Mapping[str, Tensor],
+    source: str = "The state",
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> EDTalk:
+    """Build a model of tensors under their published names or those of a bundle; in evaluation mode.
+
+    The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is). `source` names them in
+    messages. Raises UnsupportedCheckpoint as `recognise` does, and when they hold no model.
+    """
+    recognised = recognise(tensors, source)
+    if recognised.sizes is None:
+        raise UnsupportedCheckpoint(f"{source} holds only {recognised.variant}, not an EDTalk model; add EDTalk.pt.")
+    if recognised.unused:
+        logger.warning(
+            "%s holds %d tensors that this version does not know, the first is %s: they are not used.",
+            source,
+            len(recognised.unused),
+            recognised.unused[0],
+        )
+    # Made without memory and then given copies of the tensors: no weights are drawn only to be overwritten.
+    with torch.device("meta"):
+        model = EDTalk(recognised.sizes)
+    own = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
+    model.load_state_dict(own, assign=True)
+    if audio_to_lip := recognised.part(AUDIO_TO_LIP):
+        model.audio_to_lip = AudioToLip.from_state_dict(audio_to_lip).to(model.device, model.dtype)
+    if pose_flow := recognised.part(POSE_FLOW):
+        from ..networks.pose_flow import PoseFlow
+
+        model.pose_flow = PoseFlow.from_state_dict(pose_flow).to(model.device, model.dtype)
+    return model.eval()

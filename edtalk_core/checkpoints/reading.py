@@ -1,0 +1,201 @@
+"""Weight files become tensors, without running anything the files contain and without copying them to memory."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UnsupportedCheckpoint
+from ..motion.files import file_kind
+
+EXPECTED = "Expected EDTalk.pt, EDTalk_lip_pose.pt, Audio2Lip.pt or a bundle made by `edtalk convert`."
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""A pickle (protocol 2) of the number that torch.save wrote first before it wrote zip archives."""
+_LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
+_WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<\?xml|<!doctype|<html|<head|<body)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint:
+    """What a weight file holds. Values are paged in from the file when they are used."""
+
+    path: Path
+    tensors: dict[str, Tensor] = field(compare=False)
+    """Tensors on the CPU under the names in the file, less a "module." that DataParallel put before each."""
+    metadata: dict[str, str] = field(compare=False)
+    """The metadata of a .safetensors file; for a .pt "contents" (its top-level keys) and "args", as JSON."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the whole file, in hexadecimal; computed when first asked for."""
+        return file_sha256(self.path)
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, {len(self.tensors)} tensors)"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a PyTorch file (.pt, .pth; zip or the older format) or a .safetensors file, told apart by their content.
+
+    A PyTorch file may hold tensors, plain values and argparse.Namespace; a pickle that asks for anything else is
+    refused before it runs. The tensors are taken from under "gen" and "audio2lip" (then named `audio_to_lip.*` where
+    both are there), from the top level, or from the first entry that holds tensors.
+
+    Raises UnsupportedCheckpoint when the file is missing, damaged, not a weight file or not safe to read.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise UnsupportedCheckpoint(f"{path} is a folder. {EXPECTED}")
+        with path.open("rb") as file:
+            head = file.read(4096)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise UnsupportedCheckpoint(f"{path} does not exist. {EXPECTED}") from None
+    except OSError as error:
+        raise UnsupportedCheckpoint(f"{path} cannot be read ({error.strerror}).") from error
+
+    if size == 0:
+        raise UnsupportedCheckpoint(f"{path} is empty (0 bytes): its download failed. Download it again.")
+    if head.startswith(_LFS_MAGIC):
+        raise UnsupportedCheckpoint(
+            f"{path} is a git-lfs pointer of {size} bytes, not the file itself. Run `git lfs pull` in its repository "
+            "or download the file."
+        )
+    if _WEB_PAGE.match(head):
+        raise UnsupportedCheckpoint(
+            f"{path} looks like a web page, not a weight file: the download got an error or log-in page. "
+            "Download it again, from a direct link."
+        )
+    if path.suffix.lower() == ".safetensors" or _is_safetensors(head, size):
+        tensors, metadata = _read_safetensors(path, head, size)
+    else:
+        tensors, metadata = _read_torch(path, head)
+    if not tensors:
+        raise UnsupportedCheckpoint(f"{path} holds no tensors. {EXPECTED}")
+    return Checkpoint(path, tensors, metadata)
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    """Whether the file starts with the length of a JSON header that fits into it, and then with that header."""
+    return head[8:9] == b"{" and 8 + int.from_bytes(head[:8], "little") <= size
+
+
+def _read_safetensors(path: Path, head: bytes, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    if head.startswith((_ZIP_MAGIC, _LEGACY_TORCH_MAGIC)):
+        raise UnsupportedCheckpoint(f"{path} is a PyTorch file with the wrong ending: rename it to {path.stem}.pt.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = f"safetensors says: {error}"
+        if head[8:9] != b"{":
+            reason = "it does not start with a safetensors header"
+        raise UnsupportedCheckpoint(
+            f"{path} ({size:,} bytes) is damaged or incomplete ({reason}). Download it again."
+        ) from error
+    return _without_module_prefix(tensors), metadata
+
+
+def _read_torch(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    is_zip = head.startswith(_ZIP_MAGIC)
+    if is_zip:
+        _check_torch_archive(path)
+    elif not head.startswith(_LEGACY_TORCH_MAGIC):
+        raise UnsupportedCheckpoint(f"{path} is not a weight file: it is {_describe(path, head)}. {EXPECTED}")
+    try:
+        # The published files carry their training arguments, an argparse.Namespace; nothing else is let through.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:  # A malformed pickle may raise anything at all.
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            raise UnsupportedCheckpoint(
+                f"{path} is not safe to read: besides weights it asks to run {refused[1]}, which was not done. "
+                "Get the file from its author's page, or as .safetensors."
+            ) from None
+        raise UnsupportedCheckpoint(
+            f"{path} is damaged or incomplete ({type(error).__name__} while reading it). Download it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise UnsupportedCheckpoint(f"{path} holds a {type(content).__name__}, not named tensors. {EXPECTED}")
+
+    metadata = {"contents": ", ".join(str(key) for key in content)}
+    if isinstance(content.get("args"), argparse.Namespace):
+        plain = {str(k): v for k, v in vars(content["args"]).items() if isinstance(v, str | int | float | None)}
+        metadata["args"] = json.dumps(plain)
+    generator, audio = _tensors(content.get("gen")), _tensors(content.get("audio2lip"))
+    if generator and audio:
+        tensors = generator | {f"audio_to_lip.{name}": value for name, value in audio.items()}
+    else:
+        candidates = (generator, audio, _tensors(content), *(_tensors(value) for value in content.values()))
+        tensors = next((found for found in candidates if found), {})
+    return tensors, metadata
+
+
+def _check_torch_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UnsupportedCheckpoint(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated: the end of the file is missing. Download it again."
+        ) from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise UnsupportedCheckpoint(f"{path} is a TorchScript program, not a file of weights. {EXPECTED}")
+    if not any(name.endswith("/data.pkl") for name in names):
+        listed = ", ".join(names[:3]) or "nothing"
+        raise UnsupportedCheckpoint(f"{path} is a zip archive without PyTorch weights; it holds {listed}. {EXPECTED}")
+
+
+def _describe(path: Path, head: bytes) -> str:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
+    except UnicodeDecodeError:
+        kind = file_kind(path)
+        return f"{kind}, which could run any code and is not opened" if "pickle" in kind else kind
+    return f"text that starts with {' '.join(text.split())[:40]!r}"
+
+
+def _tensors(content: object) -> dict[str, Tensor]:
+    """The named tensors directly in a dictionary; empty for anything else."""
+    if not isinstance(content, Mapping):
+        return {}
+    named = {
+        str(name): value.detach()
+        for name, value in content.items()
+        if isinstance(value, Tensor) and not value.is_meta  # a file may hold a shape without numbers
+    }
+    return _without_module_prefix(named)
+
+
+def _without_module_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = "module."
+    if all(name.startswith(prefix) for name in tensors):
+        return {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
