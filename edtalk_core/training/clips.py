@@ -91,7 +91,10 @@ class Clip:
         if size not in flags:
             raise ArgumentError(f"Frames can be read at {sorted(flags)} px, not {size}.")
         data = self._frames[self._offsets[index] : self._offsets[index + 1]]
-        return np.ascontiguousarray(cv2.imdecode(data, flags[size])[:, :, ::-1])
+        picture = cv2.imdecode(data, flags[size])
+        if picture is None:
+            raise EDTalkError(f"Frame {index} of {self.path} is damaged; delete it and run `edtalk prepare` again.")
+        return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
 
     def mel_windows(self, indexes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Mel windows (len(indexes),80,16) of these frames, cut as the published preprocessing does."""

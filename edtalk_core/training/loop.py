@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -21,6 +20,7 @@ from ..model import EDTalk
 from ..networks.sizes import ModelSizes
 from .checkpoint import latest_checkpoint, load_training, save_training
 from .config import TrainingConfig
+from .curves import LossCurves
 from .initialisation import grow, identity_copy, small_channels
 from .stages import STAGES
 
@@ -92,7 +92,8 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
     wrapped, optimizer = accelerator.prepare(stage, optimizer)
     (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
     average = {name: value.to(accelerator.device) for name, value in average.items()}
-    curves = _Curves(out, step) if accelerator.is_main_process else None
+    curves = LossCurves(out, step) if accelerator.is_main_process else None
+    whole = True
 
     def save() -> Path:
         return save_training(out, step, model, parameters, optimizer, average, config)
@@ -115,12 +116,14 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
             optimizer.zero_grad()
             accelerator.backward(total)
             accelerator.clip_grad_norm_(parameters.values(), 1.0)
+            whole = False
             optimizer.step()
             step += 1
             decay = min(config.ema, step / (step + 10))
             with torch.no_grad():
                 for name, value in average.items():
                     value.lerp_(parameters[name], 1 - decay)
+            whole = True
             if curves is not None:
                 curves.add(step, {"total": total, **losses}, time.perf_counter() - started)
                 if step % config.checkpoint_every == 0 or step == config.steps:
@@ -133,8 +136,9 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
             if progress is not None:
                 progress(step, config.steps)
     except BaseException:
-        # Nothing is lost on cancel; a run that resumes here equals one that was never stopped.
-        if accelerator.is_main_process and step:
+        # Nothing is lost on cancel; a run that resumes here equals one that was never stopped, which a checkpoint from
+        # the middle of an update would not.
+        if accelerator.is_main_process and step and whole:
             save()
         raise
     finally:
@@ -164,46 +168,3 @@ class _Averaged:
 
     def __exit__(self, *_: object) -> None:
         self._swap()
-
-
-class _Curves:
-    """Losses over time as CSV and, where it is installed, TensorBoard."""
-
-    EVERY = 25
-
-    def __init__(self, out: Path, step: int) -> None:
-        self.path = out / "losses.csv"
-        self.sums: dict[str, float] = {}
-        self.seconds = 0.0
-        self.count = 0
-        if step == 0:
-            self.path.unlink(missing_ok=True)
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.writer: SummaryWriter | None = SummaryWriter(str(out / "tensorboard"), purge_step=step)
-        except ImportError:
-            self.writer = None
-
-    def add(self, step: int, losses: dict[str, Tensor], seconds: float) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        self.seconds += seconds
-        self.count += 1
-        if step % self.EVERY:
-            return
-        row = {name: value / self.count for name, value in self.sums.items()}
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "seconds_per_step", *row])
-            writer.writerow([step, f"{self.seconds / self.count:.3f}", *(f"{value:.6g}" for value in row.values())])
-        if self.writer is not None:
-            for name, value in row.items():
-                self.writer.add_scalar(name, value, step)
-        self.sums, self.seconds, self.count = {}, 0.0, 0
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
