@@ -16,12 +16,16 @@ from .clips import MIRRORED, Clip
 
 Array = NDArray[np.float64]
 
+SPREAD = 4.0
+"""Standard deviation of a pose weight over the clips. The published weights spread by a few units as well: the bases
+are unit vectors, and a style latent is not moved by less."""
+
 _STABLE = np.array([*range(27, 36), 36, 39, 42, 45])
 _MOUTH = np.arange(48, 68)
 
 
 class LandmarkMotion:
-    """Measures pose (T,6) and lip (T,lip) of landmarks, in units of their spread over the training clips.
+    """Measures pose (T,6) and lip (T,lip) of landmarks, relative to their spread over the training clips.
 
     Landmarks are in grid_sample coordinates, [-1,1] over the picture.
     """
@@ -87,8 +91,8 @@ class LandmarkMotion:
         return self._align(points)[:, _MOUTH].reshape(len(points), -1)
 
     def pose(self, points: Array) -> Array:
-        """Landmarks (T,68,2) -> x, y, size, roll, yaw, pitch (T,6), standardised."""
-        return (self._raw_pose(points) - self.pose_mean) / self.pose_scale
+        """Landmarks (T,68,2) -> x, y, size, roll, yaw, pitch (T,6): over the clips, mean 0 and deviation SPREAD."""
+        return (self._raw_pose(points) - self.pose_mean) / self.pose_scale * SPREAD
 
     def lip(self, points: Array, clip: str, mirrored: bool) -> Array:
         """Landmarks (T,68,2) of a clip of the constructor -> components of the mouth's shape (T,lip)."""
@@ -99,4 +103,4 @@ class LandmarkMotion:
             mean = mean[MIRRORED[_MOUTH] - _MOUTH[0]] * [-1, 1] + [2 * axis, 0]
         mouth = self._mouth(points) - mean.reshape(-1)
         mouth = mouth - (self._turn(points) - self.turn_mean) @ self.turned
-        return mouth @ self.axes / self.lip_scale
+        return mouth @ self.axes / self.lip_scale * SPREAD

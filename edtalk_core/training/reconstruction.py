@@ -12,7 +12,7 @@ from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
 from .clips import Augmentation, ClipStore
 from .config import TrainingConfig
-from .landmark_motion import LandmarkMotion
+from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
 from .stage import Stage, frozen, stack
 
@@ -74,9 +74,11 @@ class ReconstructionStage(Stage):
 
     def reading_loss(self, lip: Tensor, pose: Tensor, batch: dict[str, Tensor], frame: int) -> Tensor:
         """How far weights read off a frame are from what its landmarks measure (our small-data recipe)."""
-        return F.smooth_l1_loss(lip.float(), batch["lip"][:, frame], beta=0.5, reduction="none").sum(1).mean() + (
-            F.smooth_l1_loss(pose.float(), batch["pose"][:, frame], beta=0.5, reduction="none").sum(1).mean()
-        )
+        losses = [
+            F.smooth_l1_loss(read.float() / SPREAD, batch[name][:, frame] / SPREAD, beta=0.5, reduction="none")
+            for name, read in (("lip", lip), ("pose", pose))
+        ]
+        return sum((loss.sum(1).mean() for loss in losses), lip.new_zeros(()))
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """See `draw`."""
