@@ -91,8 +91,8 @@ def file_kind(path: Path) -> str:
             return "a folder"
         with path.open("rb") as file:
             start = file.read(64)
-    except OSError as error:
-        raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise MotionError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if not start:
         return "an empty file"
     for pattern, kind in _KINDS:

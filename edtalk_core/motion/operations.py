@@ -160,6 +160,8 @@ def combine(
     sources = {name: source.select(name) for name, source in given.items() if source is not None}
     if not sources:
         raise ArgumentError("combine() needs a motion for at least one of lip, pose and expression.")
+    if unknown := [name for name in modes if name not in given]:
+        raise ArgumentError(f"There is no track {unknown[0]!r} to give a mode to; the tracks are {', '.join(given)}.")
     if lip is not None and lip.frames > 1:
         leader = lip
     else:

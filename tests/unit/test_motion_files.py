@@ -255,6 +255,8 @@ def test_refuses_missing_files_and_folders(tmp_path):
         load_motion(tmp_path / "none.json")
     with pytest.raises(MotionError, match="is a folder"):
         load_motion(tmp_path)
+    with pytest.raises(MotionError, match="cannot be read"):
+        load_motion("nul\0.json")
 
 
 def test_refuses_json_of_unreasonable_size_without_reading_it(tmp_path):

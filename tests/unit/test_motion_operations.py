@@ -397,6 +397,8 @@ LIPS = random_motion(10).select("lip")
         pytest.param(lambda: align(), ArgumentError, "no motion", id="align-nothing"),
         pytest.param(lambda: combine(), ArgumentError, "at least one", id="combine-nothing"),
         pytest.param(lambda: combine(pose=LIPS), MotionError, "no pose track", id="combine-missing-track"),
+        pytest.param(lambda: combine(lip=LIPS, modes={"head": "hold"}), ArgumentError, "head", id="combine-mode-track"),
+        pytest.param(lambda: combine(lip=LIPS, frames=20, modes={"lip": "x"}), ArgumentError, "'x'", id="combine-mode"),
         pytest.param(lambda: combine(lip=LIPS, fps=-1), MotionError, "frame rate", id="combine-fps"),
         pytest.param(lambda: blend(M, LIPS, 0.5), MotionError, "same tracks", id="blend-other-tracks"),
         pytest.param(lambda: blend(M, M, [0.5] * 9), ArgumentError, "10 values", id="blend-curve-length"),
