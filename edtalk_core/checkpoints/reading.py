@@ -162,9 +162,10 @@ def _check_torch_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # Of spoilt bytes zipfile makes errors of many types.
         raise UnsupportedCheckpoint(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated: the end of the file is missing. Download it again."
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or damaged: the table of contents at its end cannot "
+            "be read. Download it again."
         ) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise UnsupportedCheckpoint(f"{path} is a TorchScript program, not a file of weights. {EXPECTED}")
