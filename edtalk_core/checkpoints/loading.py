@@ -13,6 +13,7 @@ from ..builtin_files import builtin_file
 from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
 from ..networks.audio_to_lip import AudioToLip
+from ..networks.pose_flow import PoseFlow
 from .bundle import merge, read_fps, read_presets
 from .catalogue import FILES, MODELS, models_folder
 from .download import check_hash, download
@@ -36,8 +37,8 @@ def load_model(
     in all while a file is fetched.
 
     The model's `audio_to_lip`, `pose_flow`, `presets` and `fps` are set from what the files hold; the published model
-    comes with its eight expression presets. Numbers are converted to `dtype` on `device` and do not depend on
-    the files afterwards.
+    comes with its eight expression presets. Numbers are converted to `dtype` on `device`, those of `audio_to_lip` and
+    `pose_flow` to float32 at least, and do not depend on the files afterwards.
 
     Raises UnsupportedCheckpoint (see `read_checkpoint`, `recognise`), DownloadError, and ArgumentError for no path, for
     two files with the same part, and for a device or dtype that cannot be used.
@@ -93,7 +94,8 @@ def model_from_tensors(
 ) -> EDTalk:
     """Build a model of tensors under their published names or those of a bundle; in evaluation mode.
 
-    The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is). `source` names them in
+    The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is), those of audio_to_lip and
+    pose_flow to float32 at least. `source` names them in
     messages. Raises UnsupportedCheckpoint as `recognise` does, and when they hold no model.
     """
     recognised = recognise(tensors, source)
@@ -111,10 +113,10 @@ def model_from_tensors(
         model = EDTalk(recognised.sizes)
     own = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
     model.load_state_dict(own, assign=True)
+    # What makes motion is small, motion is float32, and the flow's inverse does not exist in half precision.
+    exact = torch.promote_types(model.dtype, torch.float32)
     if audio_to_lip := recognised.part(AUDIO_TO_LIP):
-        model.audio_to_lip = AudioToLip.from_state_dict(audio_to_lip).to(model.device, model.dtype)
+        model.audio_to_lip = AudioToLip.from_state_dict(audio_to_lip).to(model.device, exact)
     if pose_flow := recognised.part(POSE_FLOW):
-        from ..networks.pose_flow import PoseFlow
-
-        model.pose_flow = PoseFlow.from_state_dict(pose_flow).to(model.device, model.dtype)
+        model.pose_flow = PoseFlow.from_state_dict(pose_flow).to(model.device, exact)
     return model.eval()

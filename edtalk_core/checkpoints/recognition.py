@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import UnsupportedCheckpoint
 from ..model import EDTalk
 from ..networks.audio_to_lip import AudioToLip
+from ..networks.pose_flow import PoseFlow
 from ..networks.sizes import ModelSizes
 
 AUDIO_TO_LIP, POSE_FLOW = "audio_to_lip.", "pose_flow."
@@ -110,7 +111,17 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
             )
     pose_flow = {name: value for name, value in named.items() if name.startswith(POSE_FLOW)}
     if pose_flow:
-        _check_dtypes(pose_flow, source)
+        _check_dtypes(pose_flow, f"{source} holds a pose flow")
+        try:
+            flow = PoseFlow.from_state_dict({n.removeprefix(POSE_FLOW): value for n, value in pose_flow.items()})
+        except UnsupportedCheckpoint as error:
+            reason = " ".join(str(error).split())
+            raise UnsupportedCheckpoint(f"{source} holds a pose flow that cannot be used. {reason}") from error
+        if sizes and flow.pose != sizes.pose:
+            raise UnsupportedCheckpoint(
+                f"{source} does not fit together: the pose flow makes {flow.pose} pose weights and the model takes "
+                f"{sizes.pose}."
+            )
         found |= pose_flow
     if not found:
         names = ", ".join(list(tensors)[:4]) or "nothing"

@@ -31,6 +31,7 @@ from edtalk_core.errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.presets import published_presets
 from edtalk_core.networks.audio_to_lip import AudioToLip
+from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.networks.sizes import ModelSizes
 
 State = dict[str, Tensor]
@@ -91,6 +92,12 @@ def tiny_state(sizes: ModelSizes = TINY, seed: int = 0) -> State:
 def audio_state(lip: int = 20, widths: tuple[int, ...] = SMALL_AUDIO) -> State:
     torch.manual_seed(1)
     return AudioToLip(lip, widths).state_dict()
+
+
+def flow_state(pose: int = 6) -> State:
+    """A small pose flow, named as in a bundle."""
+    torch.manual_seed(2)
+    return {f"pose_flow.{n}": value for n, value in PoseFlow(pose, steps=2, width=16, span=5).state_dict().items()}
 
 
 def save(path: Path, content: object, *, legacy: bool = False) -> Path:
@@ -561,6 +568,17 @@ def test_audio_network_is_checked() -> None:
         recognise(tiny_state() | {AUDIO_TO_LIP + name: value for name, value in audio_state(lip=7).items()})
 
 
+def test_pose_flow_is_checked() -> None:
+    flow = flow_state()
+    assert recognise(flow).variant == "pose_flow"
+    assert recognise(tiny_state() | flow).variant == "edtalk"
+    with pytest.raises(UnsupportedCheckpoint, match="pose flow that cannot be used") as caught:
+        recognise({name: value for name, value in flow.items() if "actnorm" not in name})
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UnsupportedCheckpoint, match="makes 4 pose weights and the model takes 6"):
+        recognise(tiny_state() | flow_state(pose=4))
+
+
 # ---------------------------------------------------------------- bundles
 
 
@@ -611,6 +629,7 @@ def test_model_of_other_sizes_gets_no_published_presets(tmp_path: Path) -> None:
 def test_model_saved_with_everything_comes_back(tmp_path: Path) -> None:
     model = EDTalk.from_state_dict(tiny_state())
     model.audio_to_lip = AudioToLip.from_state_dict(audio_state())
+    model.pose_flow = PoseFlow(steps=2, width=16, span=5).eval()
     model.presets = {"happy": tuple(float(i) / 3 for i in range(10)), "sad": (0.0,) * 10}
     model.fps = 30.0
     path = write_bundle(tmp_path / "new" / "a.safetensors", model, metadata={"about": "a test", "license": "CC0-1.0"})
@@ -619,6 +638,7 @@ def test_model_saved_with_everything_comes_back(tmp_path: Path) -> None:
     assert_equal(loaded.state_dict(), model.state_dict())
     assert loaded.presets == model.presets
     assert loaded.fps == 30
+    assert torch.equal(loaded.pose_flow.sample(9, seed=3), model.pose_flow.sample(9, seed=3))
     metadata = read_checkpoint(path).metadata
     assert metadata["about"] == "a test"
     assert metadata["license"] == "CC0-1.0"
@@ -640,7 +660,7 @@ def test_bundle_of_a_lip_pose_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32], ids=str)
 def test_bundle_in_another_precision(tmp_path: Path, dtype: torch.dtype) -> None:
-    state = tiny_state() | {AUDIO_TO_LIP + name: value for name, value in audio_state().items()}
+    state = tiny_state() | flow_state() | {AUDIO_TO_LIP + name: value for name, value in audio_state().items()}
     path = write_bundle(tmp_path / "a.safetensors", state, dtype=dtype)
     stored = read_checkpoint(path).tensors
     assert {value.dtype for value in stored.values()} == {dtype, torch.int64}
@@ -648,7 +668,9 @@ def test_bundle_in_another_precision(tmp_path: Path, dtype: torch.dtype) -> None
         assert torch.equal(stored[name], value.to(stored[name].dtype)), name
     model = load_model(path)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32, torch.int64}
-    assert EDTalk.from_state_dict(stored).dtype == dtype
+    as_stored = EDTalk.from_state_dict(stored)
+    assert as_stored.dtype == dtype
+    assert as_stored.pose_flow.sample(3).isfinite().all()
 
 
 def test_file_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
@@ -754,12 +776,15 @@ def test_one_model_of_several_files(tmp_path: Path) -> None:
         (["sound.pt"], UnsupportedCheckpoint, "Add EDTalk.pt"),
         (["main.pt", "nowhere.pt"], UnsupportedCheckpoint, "no file nowhere.pt"),
         (["main.pt", "other lips.pt"], UnsupportedCheckpoint, "makes 7 lip weights"),
+        (["flow.safetensors", "main.pt", "flow2.safetensors"], ArgumentError, "both hold a pose flow"),
     ],
-    ids=["nothing", "two models", "two audio networks", "audio only", "missing", "audio of another model"],
+    ids=["nothing", "two models", "two audio networks", "audio only", "missing", "audio of another model", "two flows"],
 )
 def test_files_that_do_not_make_one_model(tmp_path: Path, names: list[str], error: type[Exception], word: str) -> None:
     save(tmp_path / "main.pt", {"gen": tiny_state()})
     save(tmp_path / "main2.pt", {"gen": tiny_state(seed=1)})
+    save_file(flow_state(), tmp_path / "flow.safetensors")
+    save_file(flow_state(), tmp_path / "flow2.safetensors")
     save(tmp_path / "sound.pt", {"audio2lip": audio_state()})
     save(tmp_path / "sound2.pt", {"audio2lip": audio_state()})
     save(tmp_path / "other lips.pt", {"audio2lip": audio_state(lip=7)})
@@ -816,7 +841,11 @@ def test_load_in_another_precision(tmp_path: Path, dtype: torch.dtype) -> None:
     path = save(tmp_path / "a.pt", {"gen": tiny_state(), "audio2lip": audio_state()})
     model = load_model(path, dtype=dtype)
     assert model.dtype == dtype
-    assert {value.dtype for value in model.state_dict().values()} == {dtype, torch.int64}
+    audio_to_lip = model.audio_to_lip.state_dict()
+    model.audio_to_lip = None
+    assert {value.dtype for value in model.state_dict().values()} == {dtype}
+    exact = torch.promote_types(dtype, torch.float32)
+    assert {value.dtype for value in audio_to_lip.values()} == {exact, torch.int64}
 
 
 @pytest.mark.parametrize(
