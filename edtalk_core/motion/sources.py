@@ -1,0 +1,231 @@
+"""Where motion comes from: a sound, a video, a picture, a preset. Each gives a `Motion` with the tracks it knows."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ..errors import ArgumentError, MotionError, VideoError
+from ..face.crop import VideoCrop, crop_video
+from ..media.audio import Audio, pad_silence, read_audio
+from ..media.mel import FRAME_SAMPLES, gather_windows, mel_spectrogram
+from ..media.picture import picture_to_image
+from ..media.video import VideoReader, resample_frames
+from ..networks.pose_flow import frame_spectra
+from .files import file_kind
+from .motion import FPS, Motion
+from .operations import smooth
+from .presets import Anchor, expression_preset
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..model import EDTalk
+
+Progress = Callable[[int, int | None], None]
+"""Called as progress(frames done, frames in all or None); what it raises stops the work and reaches the caller."""
+
+
+def motion_from_audio(
+    model: EDTalk,
+    audio: Audio | str | os.PathLike[str],
+    *,
+    silence_before: float = 0.0,
+    silence_after: float = 0.0,
+    batch: int = 64,
+    progress: Progress | None = None,
+) -> Motion:
+    """Lips that say what is heard: mel windows, audio-to-lip, the published temporal Gaussian (`smooth`).
+
+    Args:
+        model: one with an audio-to-lip network.
+        audio: a sound, or the path of a sound file or of a video with sound.
+        silence_before: seconds of silence put in front, in which the mouth is closed.
+        silence_after: seconds of silence put at the end.
+        batch: frames computed at once.
+
+    Returns:
+        A lip track at 25 fps, of as many frames as the sound has whole ones of 40 ms.
+
+    Raises:
+        MotionError: the model has no audio-to-lip network.
+        AudioError: the sound cannot be read or is unusable.
+        ArgumentError: a batch or silence out of range.
+    """
+    network = model.audio_to_lip
+    if network is None:
+        raise MotionError(
+            "This model has no audio-to-lip network, so it cannot read lips off a sound. Load Audio2Lip.pt with it: "
+            "load_model('EDTalk.pt', 'Audio2Lip.pt')."
+        )
+    _check_batch(batch)
+    mono = pad_silence(read_audio(audio), silence_before, silence_after).to_mono()
+    mel = mel_spectrogram(mono)
+    frames = len(mono) // FRAME_SAMPLES
+    parameter = next(network.parameters())
+    lips = []
+    with torch.inference_mode():
+        for first in range(0, frames, batch):
+            last = min(first + batch, frames)
+            lips.append(network(gather_windows(mel, first, last).to(parameter)).float().cpu())
+            if progress:
+                progress(last, frames)
+        return Motion(lip=smooth(torch.cat(lips)), fps=FPS)
+
+
+def motion_from_video(
+    model: EDTalk,
+    path: str | os.PathLike[str],
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: Sequence[float] | None = None,
+    crop: Literal["auto", "box", "none"] = "auto",
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[Motion, VideoCrop]:
+    """What a face does in a video: its lip, pose and (if the model has one) expression, frame by frame.
+
+    The video is brought to 25 fps by its time stamps, whatever its rate, and cut by one box for the whole clip, the
+    published driver-video crop. A frame in which the face is not seen is cut by the same box and counted, never an
+    error. Frames are read as they are needed; memory does not grow with the length.
+
+    Args:
+        model: any variant.
+        path: a video file.
+        face: which one, when there are several (see `crop_video`).
+        box: (left, top, right, bottom) of the face over the whole clip in pixels, instead of looking for it.
+        crop: "auto" keeps a clip whole that is a face crop already, "box" always crops, "none" never looks for a face.
+        batch: frames read at once.
+        progress: counts the frames of both passes, the search for the face and the reading.
+
+    Returns:
+        The motion at 25 fps, and the crop: its `.box`, the `.frames` searched, how many were `.faceless`, a `.warning`.
+
+    Raises:
+        VideoError: the file cannot be read as a video; one that is a preset or other data is told by name.
+        FaceError: there is no face, or not the one asked for.
+        ArgumentError: an argument out of its range.
+    """
+    _check_batch(batch)
+    path = Path(path)
+    if path.is_file() and (kind := file_kind(path)) in _DATA_KINDS:
+        raise VideoError(
+            f"{path} is {kind}, not a video. Presets and motion files go where a preset or a motion is asked for; "
+            "here give the video of a face."
+        )
+    reader = VideoReader(path)
+    passes = 1 if box is not None or crop == "none" else 2
+    searched = 0
+
+    def report(done: int, frames: int) -> None:
+        if progress:
+            progress(done, max(done, passes * frames))
+
+    def report_search(done: int, _: int | None) -> None:
+        nonlocal searched
+        searched = done
+        report(done, max(done, round(reader.duration * FPS)))
+
+    found, pictures = crop_video(
+        lambda: resample_frames(reader, FPS),
+        size=model.sizes.resolution,
+        face=face,
+        box=box,
+        mode=crop,
+        progress=report_search,
+    )
+    lips, poses, expressions = [], [], []
+    done = 0
+    with torch.inference_mode():
+        while images := [picture_to_image(picture, found.size) for picture in islice(pictures, batch)]:
+            lip, pose, expression = model.read_weights(torch.cat(images))
+            lips.append(lip.float().cpu())
+            poses.append(pose.float().cpu())
+            if expression is not None:
+                expressions.append(expression.float().cpu())
+            done += len(images)
+            report(searched + done, searched or max(done, round(reader.duration * FPS)))
+        motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
+    return motion, found
+
+
+_DATA_KINDS = {
+    "a NumPy array (.npy)",
+    "JSON",
+    "a safetensors file",
+    "a Python pickle",
+    "a zip archive (such as a .pt checkpoint or an .npz)",
+}
+
+
+def motion_from_picture(model: EDTalk, picture: np.ndarray) -> Motion:
+    """What a face does in a picture: lip, pose and (if the model has one) expression, one frame.
+
+    `picture` is a square crop (S,S,3) uint8 RGB of any size, as `crop_portrait` makes it. Use the motion as it is (to
+    take over a pose), or held to a length. Raises PictureError when it is not such a picture.
+    """
+    with torch.inference_mode():
+        lip, pose, expression = model.read_weights(picture_to_image(picture, model.sizes.resolution))
+        return Motion(lip, pose, expression, fps=FPS)
+
+
+def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anchor) -> Motion:
+    """The expression of one of the model's presets, one frame: `expression_preset(model.presets, ...)`.
+
+    Raises MotionError when the model has no expressions at all (the lip+pose variant), else as `expression_preset`.
+    """
+    if not model.sizes.expression:
+        raise MotionError("This is a lip+pose model: it has no expressions. Load EDTalk.pt for emotions.")
+    return expression_preset(model.presets, emotion, strength, anchor)
+
+
+def motion_from_flow(
+    model: EDTalk,
+    audio: Audio | str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    temperature: float = 1.0,
+    start: Motion | None = None,
+    progress: Progress | None = None,
+) -> Motion:
+    """A head that moves as heads do while this is said: drawn from the pose flow phi_p (supplement 1.1, equation 2).
+
+    Args:
+        model: one with a pose flow.
+        audio: a sound, or the path of a sound file or of a video with sound.
+        seed: the same seed gives the same motion, on every device.
+        temperature: standard deviation of the noise; less than 1 is calmer, 0 the most likely motion.
+        start: a motion whose first pose the head starts from (`Portrait.own`); by default that is drawn too.
+        progress: counts the frames.
+
+    Returns:
+        A pose track at 25 fps, of as many frames as the sound has whole ones of 40 ms.
+
+    Raises:
+        MotionError: the model has no pose flow, or `start` no pose.
+        AudioError: the sound cannot be read or is unusable.
+        ArgumentError: a temperature below 0 or not finite.
+    """
+    flow = model.pose_flow
+    if flow is None:
+        raise MotionError("This model has no pose flow, so it cannot make up how the head moves. Load one that has.")
+    if not 0 <= temperature < math.inf:
+        raise ArgumentError(f"The temperature must be a number of at least 0; got {temperature!r}.")
+    mono = read_audio(audio).to_mono()
+    windows = gather_windows(mel_spectrogram(mono), 0, len(mono) // FRAME_SAMPLES)
+    first = None if start is None else start.track("pose")[0]
+    with torch.inference_mode():
+        heard = flow.hear(frame_spectra(windows).to(flow.mean).unsqueeze(0))[0]
+        pose = flow.sample(len(heard), heard, seed=seed, temperature=temperature, first=first, progress=progress)
+        return Motion(pose=pose.float().cpu(), fps=FPS)
+
+
+def _check_batch(batch: int) -> None:
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise ArgumentError(f"The batch must be a whole number of at least 1; got {batch!r}.")
