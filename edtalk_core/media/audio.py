@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, AudioError
-from .streams import decoded_frames, existing_file, moving_streams, open_media
+from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
 
 if TYPE_CHECKING:
     import av
@@ -33,6 +33,8 @@ _MAX_AMPLITUDE = 1e3
 # Shorter jumps of the time stamps are rounding and jitter; longer ones than ten minutes are damaged stamps.
 _SMALLEST_GAP_S = 0.1
 _LARGEST_GAP_S = 600.0
+# Samples that a decoder hands out at once (AAC with doubled rate has 2048).
+_LARGEST_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +113,7 @@ def read_audio(
     with open_media(path, AudioError, "sound") as container:
         stream = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
-            held = ", ".join(f"{s.type} {s.codec_context.name if s.codec_context else '?'}" for s in container.streams)
-            raise AudioError(f"{path} has no sound track that can be read (it holds: {held or 'nothing'}).")
+            raise AudioError(f"{path} has no sound track that can be read (it holds: {contents(container)}).")
         try:
             samples, rate = _decode(container, stream, path)
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -251,6 +252,11 @@ def _decode(container: av.container.InputContainer, stream: av.AudioStream, path
         written += block.shape[1]
     if written == 0:
         raise AudioError(f"{path} has a sound track, but no sample of it can be read: it is empty or damaged.")
+    if "mp4" in container.format.name and declared and origin is not None:
+        # MP4 says where the sound ends within the last block; decoders hand out the whole of it.
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
+        excess = written - round((start + declared - origin) * rate)
+        written -= excess if 0 < excess <= _LARGEST_BLOCK else 0
     if written / rate < declared - 1.0:
         logger.warning("%s: only %.1f s of the %.1f s it declares could be read", path, written / rate, declared)
     samples.resize((written, samples.shape[1]), refcheck=False)

@@ -72,6 +72,12 @@ def open_media(path: Path, error_type: type[MediaError], kind: str) -> av.contai
     return container
 
 
+def contents(container: av.container.InputContainer) -> str:
+    """What a file holds, for messages: "audio mp3, video h264"."""
+    held = [f"{s.type} {s.codec_context.name if s.codec_context else 'of an unknown kind'}" for s in container.streams]
+    return ", ".join(held) or "nothing"
+
+
 def moving_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
     """The video streams of a file, without cover art and thumbnails."""
     from av.stream import Disposition
