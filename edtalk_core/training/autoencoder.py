@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .landmark_motion import SPREAD
 from .reconstruction import ReconstructionStage
 from .stage import tile
 
@@ -26,29 +28,40 @@ class Autoencoder(ReconstructionStage):
     TRAINED = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
     DEFAULTS: ClassVar = {"losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 1.0}}
 
-    def render(self, source: Tensor, lip: Tensor, pose: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Image (B,3,S,S) of the source with these weights, and the raw flows."""
-        latent, features = self.model.enc["net_app"](source)
-        direction, _ = self.model.directions(lip, pose, None)
-        return self.model.dec.render(latent + direction, features)
-
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of the first frame moved like the second."""
+        """Losses of the first frame moved like the second.
+
+        With a loss "reading", the identity latent is also asked to hold minus the source's own weights, so that along
+        the bank the style latent is the motion from source to driver; a taught sample has it exactly.
+        """
         source, driver = batch["images"].unbind(1)
-        lip, pose, _ = self.model.heads(self.model.enc["net_app"].latent(driver))
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        lip, pose, _ = self.model.heads(encoder.latent(driver))
         losses = {}
-        if self.weight("reading"):
-            losses["reading"] = self.reading_loss(lip, pose, batch, 1)
-        taught = round(len(source) * float(self.config.options.get("taught", 0)))
-        if taught:
+        if self.measure is not None:
+            split = self.model.sizes.lip + self.model.sizes.pose
+            q = self.model.bank()[:, :split].to(latent)
+            off = latent @ q + torch.cat([batch["lip"][:, 0], batch["pose"][:, 0]], 1).to(latent)
+            losses["reading"] = self.reading_loss(lip, pose, batch, 1) + (
+                F.smooth_l1_loss(off.float() / SPREAD, torch.zeros_like(off).float(), beta=0.5, reduction="none")
+                .sum(1)
+                .mean()
+            )
+            taught = round(len(source) * float(self.config.options.get("taught", 0)))
+            latent = torch.cat([latent[:taught] - off[:taught] @ q.T, latent[taught:]])
             lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
             pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
-        image, flows = self.render(source, lip, pose)
+        direction, _ = self.model.directions(lip, pose, None)
+        image, flows = self.model.dec.render(latent + direction, features)
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
 
     @torch.no_grad()
     def sheet(self) -> NDArray[np.uint8]:
         """Rows: source, driver, rendered."""
         source, driver = self.shown["images"].to(self.model.device).unbind(1)
-        lip, pose, _ = self.model.heads(self.model.enc["net_app"].latent(driver))
-        return tile([source, driver, self.render(source, lip, pose)[0]])
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        lip, pose, _ = self.model.heads(encoder.latent(driver))
+        direction, _ = self.model.directions(lip, pose, None)
+        return tile([source, driver, self.model.dec(latent + direction, features)])
