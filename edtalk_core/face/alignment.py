@@ -1,0 +1,99 @@
+"""Faces of a picture, by the built-in models or by the face-alignment package (S3FD detector and FAN landmarks)."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import warnings
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import ArgumentError, FaceError
+from .detection import Face, FaceDetector
+from .geometry import check_picture
+
+logger = logging.getLogger("edtalk")
+
+Landmarks = Literal["auto", "builtin", "face-alignment"]
+
+
+def detect_faces(picture: np.ndarray, *, landmarks: Landmarks = "auto", device: str = "cpu") -> list[Face]:
+    """All faces of a picture (H, W, 3) uint8 RGB, the largest first; an empty list when there is none.
+
+    landmarks: "builtin" is the models that ship with the project, always there; "face-alignment" is the package of that
+    name, which the published driver videos were cropped with, on `device`; "auto" takes the package when it is
+    installed and works, and the built-in models otherwise, and also when the package sees no face.
+
+    Raises FaceError when "face-alignment" is asked for and cannot be had, PictureError for anything but a picture,
+    ArgumentError for another value of `landmarks`.
+    """
+    check_picture(picture)
+    if landmarks not in ("auto", "builtin", "face-alignment"):
+        raise ArgumentError(f'landmarks is "auto", "builtin" or "face-alignment", not {landmarks!r}.')
+    if landmarks != "builtin":
+        backend = _face_alignment(device)
+        if not isinstance(backend, str):
+            faces = _detect_with(backend, picture)
+            if faces or landmarks == "face-alignment":
+                return faces
+        elif landmarks == "face-alignment":
+            raise FaceError(f'{backend} Or choose landmarks="builtin", which needs nothing.')
+    return builtin_detector().detect(picture)
+
+
+@lru_cache(maxsize=1)
+def builtin_detector() -> FaceDetector:
+    """The built-in detector, loaded once; safe to share between threads."""
+    return FaceDetector()
+
+
+@lru_cache(maxsize=2)
+def _face_alignment(device: str) -> Any:
+    """A face_alignment.FaceAlignment, or a sentence (str) that says why there is none; found out once, since fetching
+    may take long."""
+    if importlib.util.find_spec("face_alignment") is None:
+        return 'The package face-alignment is not installed: pip install "edtalk[face-alignment]".'
+    try:
+        import face_alignment
+
+        # Version 1.5 compiles its network by default, which takes longer than it can save on a few pictures.
+        options = {"compile": False} if "compile" in inspect.signature(face_alignment.FaceAlignment).parameters else {}
+        return face_alignment.FaceAlignment(
+            face_alignment.LandmarksType.TWO_D, device=device, flip_input=False, face_detector="sfd", **options
+        )
+    except (
+        Exception
+    ) as error:  # a broken installation fails in any way it likes; none must take the built-in models down
+        reason = (
+            "face-alignment is installed but could not load its weights, which it fetches once from adrianbulat.com "
+            f"into the folder of torch.hub ({type(error).__name__}: {error})."
+        )
+        logger.warning('%s The built-in landmarks are used instead where landmarks="auto".', reason)
+        return reason
+
+
+def _detect_with(backend: Any, picture: np.ndarray) -> list[Face]:
+    import cv2
+
+    # S3FD finds faces from 16 px; on more than this its time and memory grow with nothing gained. The published script
+    # uses 640.
+    shrink = max(1.0, max(picture.shape[:2]) / 1024)
+    small = picture
+    if shrink > 1:
+        size = (round(picture.shape[1] / shrink), round(picture.shape[0] / shrink))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    found = np.array(backend.face_detector.detect_from_image(small.copy()), np.float64).reshape(-1, 5)
+    if not len(found):
+        return []
+    boxes = found[:, :4] * shrink
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        points = backend.get_landmarks_from_image(picture, detected_faces=list(boxes))
+    faces = [
+        Face.from_landmarks(tuple(box), float(score), np.asarray(placed, np.float64))
+        for box, score, placed in zip(boxes.tolist(), found[:, 4], points, strict=True)
+    ]
+    return sorted(faces, key=lambda face: -face.side)

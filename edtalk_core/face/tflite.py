@@ -1,0 +1,36 @@
+"""Run the shipped TFLite models with OpenCV."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from ..builtin_files import builtin_file
+
+
+class TFLiteNetwork:
+    """A shipped TFLite model that takes one picture; callable from any thread."""
+
+    def __init__(self, file_name: str) -> None:
+        import cv2
+
+        # OpenCV 5's new graph engine shows only one of the outputs; the classic engine is what OpenCV 4 has.
+        engine = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
+        self._net = cv2.dnn.readNetFromTFLite(str(builtin_file(file_name)), **engine)
+        self._outputs = self._net.getUnconnectedOutLayersNames()
+        self._lock = threading.Lock()
+
+    def __call__(self, picture: np.ndarray, low: float, high: float) -> list[np.ndarray]:
+        """Run on a picture (S, S, 3) uint8, whose 0..255 is brought to low..high; flat float64 outputs, the shortest
+        first."""
+        blob = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) * np.float32((high - low) / 255) + low
+        with self._lock:  # a cv2.dnn.Net keeps input and output inside: two threads would mix theirs
+            self._net.setInput(blob.astype(np.float32))
+            outputs = [np.array(output, np.float64).ravel() for output in self._net.forward(self._outputs)]
+        return sorted(outputs, key=len)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logits to probabilities, without overflow."""
+    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
