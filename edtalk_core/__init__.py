@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .checkpoints.loading import load_model
     from .errors import (
         ArgumentError,
         AudioError,
@@ -29,13 +30,30 @@ if TYPE_CHECKING:
         UnsupportedCheckpoint,
         VideoError,
     )
+    from .face.crop import Crop, crop_portrait, crop_video
+    from .media.audio import Audio, pad_silence, read_audio
+    from .media.mel import mel_windows
+    from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
+    from .media.video import VideoReader, VideoWriter, resample_frames
     from .model import EDTalk, Portrait
     from .motion.files import load_motion, save_motion
     from .motion.motion import Motion
     from .motion.operations import smooth
+    from .motion.sources import (
+        motion_from_audio,
+        motion_from_flow,
+        motion_from_picture,
+        motion_from_preset,
+        motion_from_video,
+    )
     from .networks.audio_to_lip import AudioToLip
+    from .networks.pose_flow import PoseFlow
+    from .networks.sizes import ModelSizes
+    from .pipeline import Animation, animate
+    from .rendering import Renderer
 
 _HOMES = {
+    "checkpoints.loading": ("load_model",),
     "errors": (
         "ArgumentError",
         "AudioError",
@@ -49,11 +67,53 @@ _HOMES = {
         "UnsupportedCheckpoint",
         "VideoError",
     ),
-    "model": ("EDTalk", "Portrait"),
-    "motion.files": ("load_motion", "save_motion"),
+    "face.crop": (
+        "Crop",
+        "crop_portrait",
+        "crop_video",
+    ),
+    "media.audio": (
+        "Audio",
+        "pad_silence",
+        "read_audio",
+    ),
+    "media.mel": ("mel_windows",),
+    "media.picture": (
+        "images_to_pictures",
+        "picture_to_image",
+        "read_picture",
+        "write_picture",
+    ),
+    "media.video": (
+        "VideoReader",
+        "VideoWriter",
+        "resample_frames",
+    ),
+    "model": (
+        "EDTalk",
+        "Portrait",
+    ),
+    "motion.files": (
+        "load_motion",
+        "save_motion",
+    ),
     "motion.motion": ("Motion",),
     "motion.operations": ("smooth",),
+    "motion.sources": (
+        "motion_from_audio",
+        "motion_from_flow",
+        "motion_from_picture",
+        "motion_from_preset",
+        "motion_from_video",
+    ),
     "networks.audio_to_lip": ("AudioToLip",),
+    "networks.pose_flow": ("PoseFlow",),
+    "networks.sizes": ("ModelSizes",),
+    "pipeline": (
+        "Animation",
+        "animate",
+    ),
+    "rendering": ("Renderer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -107,7 +107,7 @@ def _presets(path: Path) -> dict[str, Any]:
 
 
 def _picture(path: Path) -> dict[str, Any]:
-    from .face.detection import detect_faces
+    from .face.alignment import detect_faces
     from .media.picture import read_picture
 
     picture = read_picture(path)

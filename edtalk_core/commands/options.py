@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `add_subparsers` returns: where a subcommand adds its parser."""
 
+CROPS = ("auto", "template", "box", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -35,20 +36,28 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:
-    """Which face and how it is cropped: --box, --face."""
+    """Which face and how it is cropped: --face, --box, --crop."""
     group = parser.add_argument_group("face")
+    group.add_argument(
+        "--face",
+        type=_face,
+        default="largest",
+        metavar="WHICH",
+        help="which face, when there are several: largest, only (refuse several), or its number in what edtalk info "
+        "lists, from 0 (default: largest)",
+    )
     group.add_argument(
         "--box",
         type=_box,
         metavar="L,T,R,B",
-        help="crop to this box of the portrait, in pixels, instead of looking for a face",
+        help="where the face is, forehead to chin, in pixels of the picture, instead of looking for one",
     )
     group.add_argument(
-        "--face",
-        type=_face,
-        metavar="WHICH",
-        help="which one when the portrait shows several faces: its number in the list that the error gives (from 0), "
-        "or largest",
+        "--crop",
+        choices=CROPS,
+        default="auto",
+        help="template (fit the landmarks; the published way for pictures), box (extend the face's box), none (the "
+        "picture is a crop already), or auto (default)",
     )
 
 
@@ -125,4 +134,8 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 
 def _face(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    if text in ("largest", "only"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected largest, only or the number of a face, got {text!r}")
+    return int(text)

@@ -1,0 +1,158 @@
+"""`edtalk animate`: a portrait and a sound, a video or a motion become a talking video."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from .options import (
+    Subparsers,
+    add_face_options,
+    add_json_option,
+    add_model_options,
+    add_progress_option,
+    load_model,
+    not_negative,
+    output_path,
+    positive,
+    print_json,
+)
+from .progress import progress_bars
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk animate`."""
+    parser = subparsers.add_parser(
+        "animate",
+        help="make a portrait talk",
+        description="Make a portrait talk: with a recording it says what is said, with a video it does what the face "
+        "there does, with a motion file it does what the file says. The video lasts as long as the sound (without "
+        "sound, as long as the motion).",
+        epilog="examples: edtalk animate me.jpg hello.wav --expression happy:0.8 | "
+        "edtalk animate me.jpg hello.wav --expression '0 neutral; 2 surprised:1.2 ease-in-out; 4 own' | "
+        "edtalk animate me.jpg actor.mp4 --lip video --pose still",
+    )
+    parser.add_argument("portrait", type=Path, help="picture of the face to animate")
+    parser.add_argument(
+        "driver", type=Path, nargs="?", help="sound file, or video whose face and sound drive the portrait"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=output_path,
+        help="video to write, .mp4 (default: PORTRAIT_DRIVER.mp4 in the current folder). It replaces an older one only "
+        "when it is complete",
+    )
+
+    motion = parser.add_argument_group("motion")
+    motion.add_argument("--motion", type=Path, metavar="FILE", help="use the tracks of this motion file")
+    motion.add_argument(
+        "--save-motion", type=output_path, metavar="FILE", help="write what was rendered as a motion file"
+    )
+    motion.add_argument(
+        "--lip",
+        choices=("own", "audio", "video"),
+        help="where the mouth comes from: own (as in the portrait), audio, or video (the driver's) (default: the "
+        "motion file if it has lips, else video if the driver is one, else audio)",
+    )
+    motion.add_argument(
+        "--pose",
+        choices=("still", "own", "video", "flow"),
+        help="where the head comes from: still (held as in the portrait; own is the same), video (--pose-video or the "
+        "driver), or flow (sampled to suit the sound) (default: the motion file if it has a pose, else video if there "
+        "is one, else flow if the model has one, else still)",
+    )
+    motion.add_argument("--pose-video", type=Path, metavar="VIDEO", help="take the head from this video")
+    motion.add_argument(
+        "--expression",
+        metavar="WHAT",
+        help="own (as in the portrait), video (the driver's), EMOTION[:STRENGTH] such as happy:0.8 (0 is own, 1 the "
+        "preset, more exaggerates), a preset file[:STRENGTH], a timeline such as '0 neutral; 1.5 happy:0.8', or a file "
+        "with a timeline (default: the motion file if it has expressions, else video if the driver is one, else own)",
+    )
+    motion.add_argument(
+        "--seed", type=int, default=0, help="of the pose flow; the same seed gives the same head (default: 0)"
+    )
+    motion.add_argument(
+        "--temperature", type=not_negative, default=1.0, help="of the pose flow; less is calmer (default: 1)"
+    )
+
+    timing = parser.add_argument_group("timing")
+    timing.add_argument(
+        "--fps",
+        type=positive,
+        help="frames a second of the video (default: that of the motion file, else the model's, 25)",
+    )
+    timing.add_argument(
+        "--silence-before", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add in front"
+    )
+    timing.add_argument(
+        "--silence-after", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add at the end"
+    )
+
+    add_face_options(parser)
+    add_model_options(parser)
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Animate, and say where the video lies and how long it took."""
+    from ..pipeline import animate
+
+    started = time.perf_counter()
+    output = args.output or Path(f"{args.portrait.stem}_{(args.driver or args.motion or args.portrait).stem}.mp4")
+    model = load_model(args)
+    loaded = time.perf_counter() - started
+    with progress_bars(args.progress) as bars:
+        result = animate(
+            model,
+            args.portrait,
+            args.driver,
+            output,
+            motion=args.motion,
+            lip=args.lip,
+            pose=args.pose,
+            pose_video=args.pose_video,
+            expression=args.expression,
+            seed=args.seed,
+            temperature=args.temperature,
+            fps=args.fps,
+            silence_before=args.silence_before,
+            silence_after=args.silence_after,
+            face=args.face,
+            box=args.box,
+            crop=args.crop,
+            precision=args.precision,
+            save_motion_to=args.save_motion,
+            progress=bars,
+        )
+    timings = {"load": loaded, **result.timings}
+    width, height = result.size
+    if args.json:
+        print_json(
+            {
+                "path": str(result.path),
+                "frames": result.frames,
+                "fps": result.fps,
+                "seconds": result.duration,
+                "width": width,
+                "height": height,
+                "sources": dict(result.sources),
+                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
+                "warnings": list(result.warnings),
+            }
+        )
+        return
+    for warning in result.warnings:
+        print(f"edtalk: warning: {warning}", file=sys.stderr)
+    came = ", ".join(f"{track} {source}" for track, source in result.sources.items())
+    print(f"{result.path}: {result.frames} frames, {result.fps:g} a second, {result.duration:.2f} s, {width}x{height}")
+    print(f"motion: {came}")
+    print(
+        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, "
+        f"rendering {timings['render']:.1f} s ({result.frames / timings['render']:.1f} frames a second)"
+    )

@@ -1,0 +1,67 @@
+"""`edtalk weights`: what a face does, read off a video, a picture or a sound into a motion file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import ArgumentError
+from .options import (
+    Subparsers,
+    add_face_options,
+    add_json_option,
+    add_model_options,
+    add_progress_option,
+    load_model,
+    output_path,
+    print_json,
+)
+from .progress import progress_bars
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk weights`."""
+    parser = subparsers.add_parser(
+        "weights",
+        help="read the motion of a video, picture or sound into a file",
+        description="Read what a face does off a video or a picture (lip, pose and expression weights), or what it "
+        "says off a sound (lip weights), into a motion file. `edtalk animate PORTRAIT --motion FILE` renders it. A "
+        "motion file as source is written again, in the other format if the name says so.",
+    )
+    parser.add_argument("source", type=Path, help="video, picture, sound or motion file")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=output_path,
+        help="motion file to write, .safetensors or .json (default: SOURCE.safetensors in the current folder)",
+    )
+    add_face_options(parser)
+    add_model_options(parser)
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the motion, write it, and say what it holds."""
+    from .. import __version__
+    from ..inspection import inspect_file
+    from ..motion.files import save_motion
+    from ..pipeline import motion_from_file
+
+    output = args.output or Path(f"{args.source.stem}.safetensors")
+    if output.exists() and args.source.exists() and output.samefile(args.source):
+        raise ArgumentError(f"{output} is the source; choose another name for what is written.")
+    model = load_model(args)
+    with progress_bars(args.progress) as bars:
+        motion, warning = motion_from_file(
+            model, args.source, face=args.face, box=args.box, crop=args.crop, progress=bars.stage("reading")
+        )
+    save_motion(motion, output, {"made_by": f"edtalk {__version__}", "source": args.source.name})
+    if args.json:
+        print_json({**inspect_file(output), "warnings": [warning] if warning else []})
+        return
+    if warning:
+        print(f"edtalk: warning: {warning}", file=sys.stderr)
+    print(f"{output}: {motion!r}")

@@ -1,0 +1,369 @@
+"""The whole way in one call: a portrait and a sound, a video or a motion become a video file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+
+from . import __version__
+from .errors import ArgumentError, MotionError
+from .face.crop import crop_portrait
+from .inspection import is_video
+from .media.audio import Audio, pad_silence, read_audio
+from .media.picture import images_to_pictures, picture_to_image, read_picture
+from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for
+from .motion.files import file_kind, load_motion, save_motion
+from .motion.motion import Motion
+from .motion.operations import combine, concatenate, hold
+from .motion.presets import expression_preset, load_preset, parse_expression
+from .motion.sources import motion_from_audio, motion_from_flow, motion_from_picture, motion_from_video
+from .motion.timeline import expression_timeline
+from .rendering import Renderer
+
+if TYPE_CHECKING:
+    from .model import EDTalk
+
+logger = logging.getLogger("edtalk")
+
+LipSource = Literal["own", "audio", "video"]
+PoseSource = Literal["still", "own", "video", "flow"]
+MAX_TIMELINE_BYTES = 1 << 20
+
+StageProgress = Callable[[str, int, int | None], None]
+"""Called as progress(stage, done, total): what is being done, how many frames are, and of how many (None: unknown)."""
+
+
+@dataclass(frozen=True)
+class Animation:
+    """What `animate` made."""
+
+    path: Path
+    frames: int
+    fps: float
+    duration: float
+    """Seconds: frames / fps."""
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+    sources: Mapping[str, str]
+    """Where each track came from: "own", "audio", "video", "flow", "motion", or the expression as asked for."""
+    motion: Motion
+    """What was rendered, all tracks."""
+    timings: Mapping[str, float]
+    """Seconds spent: "prepare" (reading, cropping, encoding, motion), "render" (frames and file) and "total"."""
+    warnings: tuple[str, ...]
+    """What went less well than it should: a doubtful crop, frames without a face."""
+
+
+def animate(
+    model: EDTalk,
+    portrait: str | os.PathLike[str] | Any,
+    driver: str | os.PathLike[str] | Audio | None,
+    output: str | os.PathLike[str],
+    *,
+    motion: str | os.PathLike[str] | Motion | None = None,
+    lip: LipSource | None = None,
+    pose: PoseSource | None = None,
+    pose_video: str | os.PathLike[str] | None = None,
+    expression: str | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    fps: float | None = None,
+    silence_before: float = 0.0,
+    silence_after: float = 0.0,
+    face: Literal["largest", "only"] | int = "largest",
+    box: tuple[float, float, float, float] | None = None,
+    crop: Literal["auto", "template", "box", "none"] = "auto",
+    precision: str = "auto",
+    save_motion_to: str | os.PathLike[str] | None = None,
+    progress: StageProgress | None = None,
+) -> Animation:
+    """Make a portrait talk: render a driver's motion with it into a video with the driver's sound.
+
+    The video has round(duration * fps) frames, where the duration is that of the sound; without sound, that of the
+    driver video, else that of the motion. A head that is shorter goes back and forth, other tracks hold their end.
+
+    Args:
+        model: lips from sound need its audio-to-lip network, pose "flow" its pose flow.
+        portrait: whatever `read_picture` takes; the face is found and cropped.
+        driver: a sound, or a video whose face and sound are used; None with a `motion`.
+        output: .mp4, .mov or .mkv; it appears under its name when it is complete.
+        motion: a motion, or the file of one, whose tracks are used where nothing else is asked for.
+        lip: "own" (as in the portrait), "audio" or "video" (the driver's). By default the motion's, else the driver's.
+        pose: "still" or "own" (held as in the portrait), "video" (`pose_video`, else the driver), "flow" (sampled from
+            the pose flow to suit the sound). By default the motion's, else a video's, else "flow", else "still".
+        pose_video: a video whose face moves the head.
+        expression: "own", "video", an emotion with a strength ("happy:0.8"), the file of a preset, or a timeline as
+            text or file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
+        seed: of the pose flow.
+        temperature: of the pose flow, 0 or more.
+        fps: frames a second; by default the motion's if there is one, else the model's.
+        silence_before: seconds of silence put in front of the sound.
+        silence_after: seconds of silence put at its end.
+        face: which face of the portrait, `box` and `crop`: as in `crop_portrait`.
+        box: (left, top, right, bottom) of the face, forehead to chin, in the portrait's pixels.
+        crop: how the portrait is cropped.
+        precision: of the computation, as in `Renderer`.
+        save_motion_to: where to write the motion that is rendered, .safetensors or .json.
+        progress: told how far each stage is; it cancels by raising.
+
+    Raises:
+        ArgumentError: arguments that contradict each other or ask for what the driver or model does not have.
+        EDTalkError: of the kind that fits, when an input cannot be read or the output not be written.
+
+    When it fails or is cancelled while frames are rendered, those that are there stay playable in a file beside the
+    output whose name says "partial"; a warning on the logger "edtalk" names it.
+    """
+    started = time.perf_counter()
+    output = Path(output)
+    inputs = [path for path in (portrait, driver, motion, pose_video) if isinstance(path, (str, os.PathLike))]
+    _check_not_an_input(output, inputs)
+    if save_motion_to is not None:
+        _check_not_an_input(Path(save_motion_to), inputs)
+    if driver is None and motion is None:
+        raise ArgumentError("There is nothing to animate with: give a sound or a video as driver, or a motion.")
+
+    tell = progress or _tell_nobody
+
+    given = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
+    actor = Path(driver) if isinstance(driver, (str, os.PathLike)) and is_video(driver) else None
+    sound = None
+    if driver is not None and (actor is None or VideoReader(actor).has_audio):
+        sound = pad_silence(read_audio(driver), silence_before, silence_after)
+    elif silence_before or silence_after:
+        raise ArgumentError("Silence is added to a sound, and there is none here; leave the silence out.")
+    sources = {
+        "lip": _lip_source(lip, model, given, sound, actor),
+        "pose": _pose_source(pose, model, given, sound, actor, pose_video),
+        "expression": _expression_source(expression, model, given, actor),
+    }
+    rate = exact_fps(fps or (given.fps if given is not None else model.fps))
+    size = model.sizes.resolution
+    settings: dict[str, object] = {**sources, "expression": os.path.basename(sources["expression"])}
+    if sources["pose"] == "flow":
+        settings |= {"seed": seed, "temperature": temperature}
+    writer = VideoWriter(output, rate, (size, size), sound, _provenance(settings))
+
+    cut = crop_portrait(read_picture(portrait), size=size, face=face, box=box, mode=crop)
+    warnings = [cut.warning] if cut.warning else []
+    with torch.inference_mode():
+        encoded = model.encode_portrait(picture_to_image(cut.picture, size))
+
+    motions = {"own": encoded.own}
+    if given is not None:
+        motions["motion"] = _delayed(given, silence_before)
+    if sound is not None and sources["lip"] == "audio":
+        motions["audio"] = motion_from_audio(model, sound, progress=partial(tell, "lips"))
+    if sound is not None and sources["pose"] == "flow":
+        motions["flow"] = motion_from_flow(
+            model, sound, seed=seed, temperature=temperature, start=encoded.own, progress=partial(tell, "head")
+        )
+    for source, path, delay in (("video", actor, silence_before), ("pose video", pose_video, 0.0)):
+        if path is not None and source in sources.values():
+            read, found = motion_from_video(model, path, progress=partial(tell, source))
+            motions[source] = _delayed(read, delay)
+            if found.warning:
+                warnings.append(f"{path}: {found.warning}")
+
+    if sound is not None:
+        duration = sound.duration
+    elif actor is not None:
+        duration = motions["video"].duration if "video" in motions else VideoReader(actor).duration
+    else:
+        duration = motions["motion"].duration
+    frames = max(1, frame_count_for(duration, rate))
+    wanted = sources["expression"]
+    if wanted not in motions:
+        motions[wanted] = motion_from_expression(model, wanted, encoded.own, float(frames / rate), float(rate))
+    combined = combine(
+        lip=motions[sources["lip"]],
+        pose=motions[sources["pose"]],
+        expression=motions[wanted] if model.sizes.expression else None,
+        fps=float(rate),
+        frames=frames,
+    )
+    whole = model.complete(combined, encoded)
+    if save_motion_to is not None:
+        save_motion(whole, save_motion_to, {"made_by": f"edtalk {__version__}", **sources})
+    prepared = time.perf_counter()
+
+    renderer = Renderer(model, encoded, precision=precision)
+    try:
+        with writer:
+            for images in renderer.stream(whole, progress=partial(tell, "render")):
+                for picture in images_to_pictures(images):
+                    writer.write(picture)
+    except BaseException:
+        if writer.partial_path:
+            logger.warning("%d frames were rendered; they lie in %s", writer.frames_written, writer.partial_path)
+        raise
+    finished = time.perf_counter()
+    return Animation(
+        path=output,
+        frames=frames,
+        fps=float(rate),
+        duration=frames / float(rate),
+        size=(size, size),
+        sources=sources,
+        motion=whole,
+        timings={"prepare": prepared - started, "render": finished - prepared},
+        warnings=tuple(warnings),
+    )
+
+
+def motion_from_expression(model: EDTalk, text: str, own: Motion, duration: float, fps: float) -> Motion:
+    """The expression that a text asks for: an emotion, the file of a preset, or a timeline.
+
+    `text` is "own", an emotion with or without a strength ("happy:0.8"), the path of a preset file with or without
+    ":strength", a timeline (see `motion.timeline`), or the path of a text file that holds one. `own` is `Portrait.own`:
+    where strength 0 is. Gives one frame, but for a timeline as many as `duration` (seconds) has at `fps`.
+
+    Raises ArgumentError for an unknown emotion or a strength out of range, MotionError for a file or timeline that is
+    wrong and for a model without expressions.
+    """
+    if not model.sizes.expression:
+        raise MotionError(f"This is a lip+pose model: it has no expressions, so {text!r} means nothing to it.")
+    file, colon, strength = text.rpartition(":") if not os.path.isfile(text) else (text, "", "")
+    if os.path.isfile(file):
+        path = Path(file)
+        if file_kind(path) in ("JSON", "a NumPy array (.npy)"):
+            preset = load_preset(path)
+            wanted = parse_expression(f"{preset.name}{colon}{strength}")
+            return expression_preset({preset.name: preset.weights}, *wanted, own)
+        if colon:
+            raise MotionError(f"{path} is no preset file, and only a preset takes a strength ({text!r}).")
+        text = _read_text(path)
+    elif not re.search(r"[\s;]", text.strip()):
+        return expression_preset(model.presets, *parse_expression(text), own)
+    return expression_timeline(text, model.presets, own, duration, fps)
+
+
+def motion_from_file(
+    model: EDTalk,
+    path: str | os.PathLike[str],
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: tuple[float, float, float, float] | None = None,
+    crop: Literal["auto", "template", "box", "none"] = "auto",
+    progress: Callable[[int, int | None], None] | None = None,
+) -> tuple[Motion, str | None]:
+    """The motion in any file that has one: a video, a picture (one frame), a sound (lips alone), a motion file.
+
+    `face`, `box` and `crop` as in `crop_portrait`. Gives the motion and a warning of what may spoil it, or None.
+    Raises EDTalkError of the kind that fits when the file cannot be read or has no face.
+    """
+    kind = file_kind(Path(path))
+    if kind in ("a safetensors file", "JSON"):
+        return load_motion(path), None
+    if "picture" in kind:
+        cut = crop_portrait(read_picture(path), size=model.sizes.resolution, face=face, box=box, mode=crop)
+        return motion_from_picture(model, cut.picture), cut.warning
+    if not is_video(path):
+        return motion_from_audio(model, path, progress=progress), None
+    if crop == "template":
+        raise ArgumentError("The crop by template is for pictures; a video is cropped by one box for the whole clip.")
+    motion, found = motion_from_video(model, path, face=face, box=box, crop=crop, progress=progress)
+    return motion, found.warning
+
+
+def _lip_source(
+    asked: LipSource | None, model: EDTalk, given: Motion | None, sound: Audio | None, actor: Path | None
+) -> str:
+    if asked is None:
+        if given is not None and given.lip is not None:
+            return "motion"
+        asked = "video" if actor is not None else "audio" if sound is not None else "own"
+    if asked == "video" and actor is None:
+        raise ArgumentError("Lips from video need a video as driver, and there is none here.")
+    if asked == "audio" and sound is None:
+        raise ArgumentError("Lips from audio need a sound as driver, or a video that has one; there is none here.")
+    if asked not in get_args(LipSource):
+        raise ArgumentError(f"Lips come from {', '.join(get_args(LipSource))}, not {asked!r}.")
+    return asked
+
+
+def _pose_source(
+    asked: PoseSource | None,
+    model: EDTalk,
+    given: Motion | None,
+    sound: Audio | None,
+    actor: Path | None,
+    pose_video: str | os.PathLike[str] | None,
+) -> str:
+    if pose_video is not None:
+        if asked not in (None, "video"):
+            raise ArgumentError(f"A pose video moves the head, so the pose cannot be {asked!r}; leave one of them out.")
+        return "pose video"
+    if asked is None:
+        if given is not None and given.pose is not None:
+            return "motion"
+        if actor is not None:
+            asked = "video"
+        else:
+            asked = "flow" if sound is not None and model.pose_flow is not None else "still"
+    if asked == "video" and actor is None:
+        raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none here.")
+    if asked == "flow" and model.pose_flow is None:
+        raise ArgumentError("This model has no pose flow, so it cannot make up a head motion; choose still or video.")
+    if asked == "flow" and sound is None:
+        raise ArgumentError("The pose flow follows a sound, and there is none here; choose still or video.")
+    if asked not in get_args(PoseSource):
+        raise ArgumentError(f"A pose is one of {', '.join(get_args(PoseSource))}, not {asked!r}.")
+    return "own" if asked == "still" else asked
+
+
+def _expression_source(asked: str | None, model: EDTalk, given: Motion | None, actor: Path | None) -> str:
+    if asked is None:
+        if given is not None and given.expression is not None:
+            return "motion"
+        return "video" if actor is not None else "own"
+    asked = asked.strip()
+    if asked == "video" and actor is None:
+        raise ArgumentError("An expression from video needs a video as driver, and there is none here.")
+    if asked == "motion":
+        raise ArgumentError("'motion' is no emotion; leave the expression out to use that of the motion.")
+    return asked
+
+
+def _delayed(motion: Motion, seconds: float) -> Motion:
+    """The motion after so many seconds of its first frame."""
+    wait = round(seconds * motion.fps)
+    return concatenate([hold(motion, wait), motion]) if wait else motion
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TIMELINE_BYTES:
+            raise MotionError(f"{path} has {path.stat().st_size:,} bytes: too long for a timeline.")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise MotionError(f"{path} is neither a preset file nor a timeline in text ({error}).") from error
+
+
+def _provenance(settings: Mapping[str, object]) -> dict[str, str]:
+    """Tags that say what the video is; no names of files, which may be private."""
+    return {
+        "comment": f"AI-generated with EDTalk {__version__}: a still portrait animated by software.",
+        "made_with": f"EDTalk {__version__}",
+        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "edtalk_settings": json.dumps(settings),
+    }
+
+
+def _check_not_an_input(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    for path in inputs:
+        if target.exists() and os.path.exists(path) and target.samefile(path):
+            raise ArgumentError(f"{target} is one of the inputs; choose another name for what is written.")
+
+
+def _tell_nobody(stage: str, done: int, total: int | None) -> None:
+    pass
