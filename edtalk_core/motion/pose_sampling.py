@@ -1,0 +1,76 @@
+"""Head motion without a video: sampled from the pose flow, to suit a sound or idle."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, MotionError
+from ..networks.pose_flow import PoseFlow
+from .motion import FPS, Motion
+
+
+def sample_pose(
+    flow: PoseFlow,
+    spectra: Tensor | None,
+    frames: int,
+    anchor: Tensor,
+    seed: int = 0,
+    temperature: float = 1.0,
+    amount: float = 1.0,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Motion:
+    """Sample a pose track from the flow (equation 2), starting at the anchor and staying around it.
+
+    What the flow knows of the past is relative to where a clip starts, so any anchor will do, and a long sample
+    keeps around it. The same arguments give the same track on every device: it is computed on the CPU in float32.
+
+    Args:
+        flow: the trained pose flow.
+        spectra: (T,80) of the speech (`frame_spectra` of its mel windows); frames after its end, or all of them when
+            it is None, have no speech. More than `frames` are cut.
+        frames: length of the track, at least 1.
+        anchor: (pose,) the portrait's own pose weights.
+        seed: of the noise, a whole number.
+        temperature: deviation of the noise. 1 moves as the training clips do, less is calmer and more regular, 0 is
+            the flow's typical movement without chance.
+        amount: what is sampled, scaled about the anchor: 0 is still, 1 as sampled, 2 twice as far and as fast.
+        progress: called after every frame; cancels by raising.
+
+    Returns:
+        A pose track at 25 fps; its first frame is the anchor.
+
+    Raises:
+        ArgumentError: a number out of range.
+        MotionError: the anchor has another number of pose weights than the flow.
+    """
+    if isinstance(frames, bool) or not isinstance(frames, Integral) or frames < 1:
+        raise ArgumentError(f"The number of frames must be a whole number of at least 1; got {frames!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise ArgumentError(f"The seed must be a whole number of at least 0; got {seed!r}.")
+    for name, value in (("temperature", temperature), ("amount", amount)):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
+            raise ArgumentError(f"The {name} must be a finite number of at least 0; got {value!r}.")
+    if anchor.shape != (flow.pose,):
+        raise MotionError(
+            f"The anchor has the shape {tuple(anchor.shape)} and the pose flow makes {flow.pose} weights a frame: they "
+            "are of different models."
+        )
+    # Thousands of small steps, one after the other: an accelerator would be slower, and round in its own way.
+    flow = copy.deepcopy(flow).to("cpu", torch.float32).eval()
+    anchor = anchor.detach().to("cpu", torch.float32)
+    audio = None
+    with torch.no_grad():
+        if spectra is not None:
+            audio = torch.zeros(frames, flow.audio)
+            heard = flow.hear(spectra[:frames].to("cpu", torch.float32).unsqueeze(0))[0]
+            audio[: len(heard)] = heard
+        pose = flow.sample(frames, audio, seed=seed, temperature=temperature, first=anchor, progress=progress)
+    # As equation 3, which gives the anchor itself at 0 without rounding.
+    return Motion(pose=amount * pose + (1 - amount) * anchor, fps=FPS)
