@@ -246,7 +246,7 @@ def find_clip_box(
     if mode == "auto" and width == height and np.abs(square - whole).max() <= 0.1 * width:
         clip_box = (0, 0, width, height)
     else:
-        clip_box = _clipped_box(trajectory.box, width, height)
+        clip_box = clipped_box(trajectory.box, width, height)
     mean_side = trajectory.sides / trajectory.frames
     if trajectory.frames < count:
         notes.append(
@@ -302,7 +302,7 @@ def crop_video(
             left, top = (width - side) // 2, (height - side) // 2
             crop = VideoCrop((left, top, left + side, top + side), (width, height), size)
         else:
-            clip_box = _clipped_box(_checked_box(box, width, height), width, height)
+            clip_box = clipped_box(_checked_box(box, width, height), width, height)
             crop = VideoCrop(clip_box, (width, height), size, warning=" ".join(_squeezed(clip_box)) or None)
     return crop, (crop.cut(frame) for frame in open_frames())
 
@@ -420,7 +420,7 @@ def _box_matrix(box: Box, size: int) -> np.ndarray:
     return square_matrix((centre[0] - 0.5, centre[1] - 0.5), side, size)  # from edges to pixel centres
 
 
-def _clipped_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+def clipped_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The published driver-video crop of a face box: whole pixels, cut off towards zero, clipped to the frame."""
     (x, y), side = _published_square(box)
     left, top, right, bottom = int(x - side / 2), int(y - side / 2), int(x + side / 2), int(y + side / 2)

@@ -106,7 +106,21 @@ def read_config(stage: str, file: str | Path | None, settings: dict[str, Any]) -
     if missing:
         raise ArgumentError(f"The setting {missing[0]} is missing: give a folder.")
     values["channels"] = {int(px): int(width) for px, width in values.get("channels", {}).items()}
+    for item in dataclasses.fields(TrainingConfig):
+        if item.type in ("int", "float") and item.name in values:
+            values[item.name] = _number(item.name, values[item.name], whole=item.type == "int")
     try:
         return TrainingConfig(**values)
     except TypeError as error:
         raise ArgumentError(f"A setting has the wrong type: {error}") from error
+
+
+def _number(name: str, value: object, whole: bool) -> float | int:
+    """A setting as a number; YAML takes 1e-4 for a text."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+        if whole and number != int(number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}.") from None
+    return int(number) if whole else number

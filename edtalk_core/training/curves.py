@@ -34,11 +34,11 @@ class LossCurves:
             # A run that was killed hard may have written rows after its last checkpoint.
             steps, columns = read_curves(self.path)
             kept = steps <= step
+            table = np.stack([steps, *columns.values()], axis=1)[kept]
             with self.path.open("w", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["step", *columns])
-                for row in zip(steps[kept], *(values[kept] for values in columns.values()), strict=True):
-                    writer.writerow([int(row[0]), *(f"{value:.6g}" for value in row[1:])])
+                writer.writerows([int(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in table)
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -48,8 +48,8 @@ class LossCurves:
 
     def add(self, step: int, losses: dict[str, Tensor], seconds: float) -> None:
         """Count in the scalar losses of a step that took some seconds."""
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(loss.detach())
         self._seconds += seconds
         self._count += 1
         if step % EVERY:
@@ -76,9 +76,10 @@ class LossCurves:
 
 def read_curves(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
     """Steps (N,) and the columns (N,) of a losses.csv by name; a line that was cut off is left out."""
-    with path.open(newline="") as file:
-        header, *lines = csv.reader(file)
-    rows = [[float(value) for value in line] for line in lines if len(line) == len(header)]
+    text = path.read_text()
+    # What follows the last line's end was cut off while it was written.
+    header, *lines = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    rows = [[float(value) for value in line] for line in lines]
     table = np.array(rows, np.float64).reshape(len(rows), len(header))
     return table[:, 0].astype(np.int64), {name: table[:, i] for i, name in enumerate(header) if i}
 

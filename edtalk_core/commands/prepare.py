@@ -1,0 +1,93 @@
+"""`edtalk prepare`: videos become clips to train and evaluate on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import Subparsers, add_json_option, add_progress_option, print_json
+from .progress import progress_bars
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk prepare`."""
+    parser = subparsers.add_parser(
+        "prepare",
+        help="make training clips of videos",
+        description="Make clips to train and evaluate on: 25 fps, cropped to the face as the published preprocessing "
+        "does, with landmarks and mel spectrogram. File names of MEAD and HDTF tell person, emotion and level; a "
+        "manifest (.csv or .tsv with a column path, and any of name, person, split, emotion, level, license, sound) "
+        "tells it for other videos. Finished videos are kept when the command runs again; unusable ones are listed "
+        "with the reason, also in report.json beside the clips.",
+    )
+    parser.add_argument(
+        "sources", nargs="+", type=Path, metavar="SOURCE", help="video, folder with videos anywhere below, or manifest"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="where the clips go")
+    parser.add_argument("--cropped", action="store_true", help="the videos are square face crops already")
+    parser.add_argument(
+        "--where",
+        type=_condition,
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE,...",
+        help="take only videos whose manifest column has one of these values; give it again for more conditions",
+    )
+    parser.add_argument(
+        "--test-people",
+        type=_names,
+        metavar="NAME,...",
+        help="people kept for testing (default: the paper's, M003, M030, W009, W015 of MEAD)",
+    )
+    parser.add_argument(
+        "--test-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the other people drawn for testing where no manifest says (default: 0.2)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="decides who is drawn (default: 0)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare, and print a table of what the store holds now."""
+    from ..training.layouts import TEST_PEOPLE, find_videos
+    from ..training.prepare import REPORT, prepare
+
+    videos = find_videos(
+        args.sources,
+        where=dict(args.where),
+        test_people=TEST_PEOPLE if args.test_people is None else args.test_people,
+        test_share=args.test_share,
+        seed=args.seed,
+    )
+    with progress_bars(args.progress, unit=" videos") as progress:
+        report = prepare(
+            videos, args.out, cropped=args.cropped, workers=args.workers, progress=progress.stage("prepare")
+        )
+    summary = report.summary()
+    if args.json:
+        print_json({"splits": summary, "skipped": report.skipped, "kept": report.kept, "out": str(args.out)})
+        return
+    columns = ("clips", "people", "seconds", "speech", "emotion")
+    print(f"{'split':<12}" + "".join(f"{column:>9}" for column in columns))
+    for split, row in summary.items():
+        print(f"{split:<12}" + "".join(f"{row[column]:>9}" for column in columns))
+    for name, reason in report.skipped.items():
+        print(f"skipped {name}: {reason}")
+    print(f"{args.out / REPORT} lists it all; {report.kept} of {len(videos)} videos were finished before.")
+
+
+def _condition(text: str) -> tuple[str, frozenset[str]]:
+    column, equals, values = text.partition("=")
+    if not equals or not column:
+        raise argparse.ArgumentTypeError(f"expected COLUMN=VALUE or COLUMN=VALUE,VALUE, got {text!r}")
+    return column, frozenset(values.split(","))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for name in text.split(",") if name)

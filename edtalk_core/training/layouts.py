@@ -1,0 +1,170 @@
+"""What is known of a video before it is opened: from a manifest, or from how HDTF, MEAD and others name their files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ArgumentError
+
+TEST_PEOPLE = ("M003", "M030", "W009", "W015")
+"""People of MEAD that the paper keeps for testing."""
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"})
+
+_MEAD = re.compile(
+    r"(?:^|/)(?P<person>[MW]\d{3})/(?:video/)?(?:(?P<view>front|down|top|(?:left|right)_[36]0)/)?"
+    r"(?P<emotion>angry|contempt|disgusted|fear|happy|neutral|sad|surprised)"
+    r"(?:/(?:level_?)?(?P<level>[1-4]))?(?:/\d+)?$"
+)
+_HDTF = re.compile(r"^(?P<kind>RD|WDA|WRA)_(?P<name>.+?)_\d+(?:\D.*)?$")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video to prepare. Empty strings mean unknown."""
+
+    path: Path
+    name: str
+    """Name of the clip made of it, unique in a store."""
+    person: str
+    split: str
+    """"train", "test", or what the manifest says."""
+    emotion: str = ""
+    level: str = ""
+    license: str = ""
+    speech: bool | None = None
+    """Whether its sound is this person's speech; None: decided by listening."""
+    view: str = ""
+    """MEAD's camera: front, down, left_30 ..."""
+
+
+def find_videos(
+    sources: Sequence[Path | str],
+    *,
+    where: Mapping[str, Collection[str]] | None = None,
+    test_people: Collection[str] = TEST_PEOPLE,
+    test_share: float = 0.2,
+    seed: int = 0,
+) -> list[Video]:
+    """List the videos of files, folders (with all below) and manifests (.csv, .tsv with a column `path`).
+
+    A manifest's columns person, split, emotion, level, license, name, sound ("speech", "none" or anything else) win
+    over what the file names say; other columns are for `where` only: {column: allowed values}, all of which must hold.
+    Rows and files that are no videos are left out. Paths in a manifest are relative to it.
+
+    File names: MEAD's `M003/video/front/angry/level_3/001.mp4` and flat forms (`M003_angry_3_001.mp4`) tell person,
+    camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` is all of one person, and so is `WRA_Name1_000`; else
+    the person is the first folder below the source, or the name without its trailing number.
+
+    Without a split, `test_people` are "test", and of the others a share of `test_share`, drawn by a hash of seed and
+    name: a person's split never depends on who else is there.
+
+    Raises ArgumentError: a source that is not there, a manifest without the columns asked for, a name given twice.
+    """
+    if not 0 <= test_share <= 1:
+        raise ArgumentError(f"The share of test people must be from 0 to 1, not {test_share}.")
+    rows: list[tuple[Path, dict[str, str]]] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            rows += [
+                (path, {"name": _joined(path.relative_to(source))} | _facts(path, source)) for path in _walk(source)
+            ]
+        elif not source.is_file():
+            raise ArgumentError(f"There is no file or folder {source} to prepare.")
+        elif source.suffix.lower() in (".csv", ".tsv"):
+            rows += _read_manifest(source, where or {})
+        elif source.suffix.lower() in VIDEO_SUFFIXES:
+            rows.append((source, _facts(source, source.parent)))
+        else:
+            raise ArgumentError(
+                f"{source} is no video, folder or manifest: expected .csv, .tsv or {', '.join(sorted(VIDEO_SUFFIXES))}."
+            )
+    videos: dict[str, Video] = {}
+    for path, row in rows:
+        if any(row.get(column, "") not in allowed for column, allowed in (where or {}).items()):
+            continue
+        sound = row.get("sound", "")
+        video = Video(
+            path=path,
+            name=row.get("name") or path.stem,
+            person=row["person"],
+            split=row.get("split") or _split(row["person"], test_people, test_share, seed),
+            emotion=row.get("emotion", ""),
+            level=row.get("level", ""),
+            license=row.get("license", ""),
+            speech=sound == "speech" if sound else None,
+            view=row.get("view", ""),
+        )
+        if not re.fullmatch(r"[^/\\]+", video.name):
+            raise ArgumentError(f"The name {video.name!r} of {path} cannot be a file name.")
+        if video.name in videos:
+            raise ArgumentError(
+                f"{path} and {videos[video.name].path} would both become {video.name}: give a manifest with a column "
+                "`name` that tells them apart."
+            )
+        videos[video.name] = video
+    return list(videos.values())
+
+
+def _walk(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _joined(relative: Path) -> str:
+    """The clip's name: folders and name joined, so that MEAD's many 001.mp4 stay apart."""
+    return "_".join(relative.with_suffix("").parts)
+
+
+def _read_manifest(path: Path, where: Mapping[str, Collection[str]]) -> list[tuple[Path, dict[str, str]]]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            table = [{key: value or "" for key, value in row.items() if key} for row in reader]
+            columns = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArgumentError(f"The manifest {path} cannot be read: {error}") from error
+    for column in ("path", *where):
+        if column not in columns:
+            raise ArgumentError(f"The manifest {path} has no column {column!r}; it has {', '.join(columns)}.")
+    rows = []
+    for row in table:
+        video = path.parent / row["path"]
+        if video.suffix.lower() in VIDEO_SUFFIXES:
+            told = {key: value for key, value in row.items() if value}
+            rows.append((video, _facts(video, video.parent) | {"name": video.stem} | told))
+    return rows
+
+
+def _facts(path: Path, root: Path) -> dict[str, str]:
+    """What the names of a file and of its folders tell: person, and for MEAD emotion, level and view."""
+    # The folders above the root count too: somebody may give a person's folder alone.
+    text = "/".join(path.absolute().with_suffix("").parts[-7:])
+    text = re.sub(r"[_#/]+", "/", text)
+    text = re.sub(r"(left|right)/([36]0)", r"\1_\2", text).replace("level/", "level_")
+    found = _MEAD.search(text)
+    if found:
+        return {key: value or "" for key, value in found.groupdict().items()}
+    found = _HDTF.match(path.stem)
+    if found:
+        # WDA_Name1_000 is one more recording of Name; RD_Radio1 and RD_Radio2 are different people.
+        name = found["name"] if found["kind"] == "RD" else found["name"].rstrip("0123456789")
+        return {"person": f"{found['kind']}_{name}"}
+    folders = path.relative_to(root).parts[:-1]
+    if folders:
+        return {"person": folders[0]}
+    return {"person": re.sub(r"[ _-]+\d+$", "", path.stem) or path.stem}
+
+
+def _split(person: str, test_people: Collection[str], test_share: float, seed: int) -> str:
+    if person in test_people:
+        return "test"
+    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
+    return "test" if int.from_bytes(digest[:8], "big") < test_share * 2**64 else "train"
