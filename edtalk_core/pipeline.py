@@ -100,7 +100,8 @@ def animate(
         motion: a motion, or the file of one, whose tracks are used where nothing else is asked for.
         lip: "own" (as in the portrait), "audio" or "video" (the driver's). By default the motion's, else the driver's.
         pose: "still" or "own" (held as in the portrait), "video" (`pose_video`, else the driver), "flow" (sampled from
-            the pose flow to suit the sound). By default the motion's, else a video's, else "flow", else "still".
+            the pose flow to suit the sound, if there is one). By default the motion's, else a video's, else "flow" if
+            there is a sound, else "still".
         pose_video: a video whose face moves the head.
         expression: "own", "video", an emotion with a strength ("happy:0.8"), the file of a preset, or a timeline as
             text or file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
@@ -163,10 +164,6 @@ def animate(
         motions["motion"] = _delayed(given, silence_before)
     if sound is not None and sources["lip"] == "audio":
         motions["audio"] = motion_from_audio(model, sound, progress=partial(tell, "lips"))
-    if sound is not None and sources["pose"] == "flow":
-        motions["flow"] = motion_from_flow(
-            model, sound, seed=seed, temperature=temperature, start=encoded.own, progress=partial(tell, "head")
-        )
     for source, path, delay in (("video", actor, silence_before), ("pose video", pose_video, 0.0)):
         if path is not None and source in sources.values():
             read, found = motion_from_video(model, path, progress=partial(tell, source))
@@ -181,6 +178,16 @@ def animate(
     else:
         duration = motions["motion"].duration
     frames = max(1, frame_count_for(duration, rate))
+    if sources["pose"] == "flow":
+        motions["flow"] = motion_from_flow(
+            model,
+            sound,
+            encoded.own,
+            duration=duration,
+            seed=seed,
+            temperature=temperature,
+            progress=partial(tell, "head"),
+        )
     wanted = sources["expression"]
     if wanted not in motions:
         motions[wanted] = motion_from_expression(model, wanted, encoded.own, float(frames / rate), float(rate))
@@ -314,8 +321,6 @@ def _pose_source(
         raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none here.")
     if asked == "flow" and model.pose_flow is None:
         raise ArgumentError("This model has no pose flow, so it cannot make up a head motion; choose still or video.")
-    if asked == "flow" and sound is None:
-        raise ArgumentError("The pose flow follows a sound, and there is none here; choose still or video.")
     if asked not in get_args(PoseSource):
         raise ArgumentError(f"A pose is one of {', '.join(get_args(PoseSource))}, not {asked!r}.")
     return "own" if asked == "still" else asked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -16,11 +15,12 @@ from ..face.crop import VideoCrop, crop_video
 from ..media.audio import Audio, pad_silence, read_audio
 from ..media.mel import FRAME_SAMPLES, gather_windows, mel_spectrogram
 from ..media.picture import picture_to_image
-from ..media.video import VideoReader, resample_frames
+from ..media.video import VideoReader, frame_count_for, resample_frames
 from ..networks.pose_flow import frame_spectra
 from .files import file_kind
 from .motion import FPS, Motion
 from .operations import smooth
+from .pose_sampling import sample_pose
 from .presets import Anchor, expression_preset
 
 if TYPE_CHECKING:
@@ -187,43 +187,48 @@ def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anc
 
 def motion_from_flow(
     model: EDTalk,
-    audio: Audio | str | os.PathLike[str],
+    audio: Audio | str | os.PathLike[str] | None,
+    anchor: Motion,
     *,
+    duration: float | None = None,
     seed: int = 0,
     temperature: float = 1.0,
-    start: Motion | None = None,
+    amount: float = 1.0,
     progress: Progress | None = None,
 ) -> Motion:
-    """A head that moves as heads do while this is said: drawn from the pose flow phi_p (supplement 1.1, equation 2).
+    """A head that moves as heads do while this is said: drawn from the pose flow (see `sample_pose`).
 
     Args:
         model: one with a pose flow.
-        audio: a sound, or the path of a sound file or of a video with sound.
-        seed: the same seed gives the same motion, on every device.
-        temperature: standard deviation of the noise; less than 1 is calmer, 0 the most likely motion.
-        start: a motion whose first pose the head starts from (`Portrait.own`); by default that is drawn too.
+        audio: a sound, or the path of a sound file or of a video with sound; None for a head that only listens.
+        anchor: the motion in whose first pose the head starts and about which it stays (`Portrait.own`).
+        duration: seconds; by default those of the sound. Without sound it must be given.
+        seed: the same seed gives the same motion.
+        temperature: 1 moves as the training clips do, less is calmer, 0 is the typical movement without chance.
+        amount: how far it moves about the anchor: 0 is still, 2 twice as far and as fast.
         progress: counts the frames.
 
     Returns:
-        A pose track at 25 fps, of as many frames as the sound has whole ones of 40 ms.
+        A pose track at 25 fps.
 
     Raises:
-        MotionError: the model has no pose flow, or `start` no pose.
+        MotionError: the model has no pose flow, or the anchor no pose of its width.
         AudioError: the sound cannot be read or is unusable.
-        ArgumentError: a temperature below 0 or not finite.
+        ArgumentError: a number out of range, or neither sound nor duration.
     """
-    flow = model.pose_flow
-    if flow is None:
+    if model.pose_flow is None:
         raise MotionError("This model has no pose flow, so it cannot make up how the head moves. Load one that has.")
-    if not 0 <= temperature < math.inf:
-        raise ArgumentError(f"The temperature must be a number of at least 0; got {temperature!r}.")
-    mono = read_audio(audio).to_mono()
-    windows = gather_windows(mel_spectrogram(mono), 0, len(mono) // FRAME_SAMPLES)
-    first = None if start is None else start.track("pose")[0]
-    with torch.inference_mode():
-        heard = flow.hear(frame_spectra(windows).to(flow.mean).unsqueeze(0))[0]
-        pose = flow.sample(len(heard), heard, seed=seed, temperature=temperature, first=first, progress=progress)
-        return Motion(pose=pose.float().cpu(), fps=FPS)
+    spectra = None
+    if audio is not None:
+        sound = read_audio(audio)
+        duration = sound.duration if duration is None else duration
+        mono = sound.to_mono()
+        spectra = frame_spectra(gather_windows(mel_spectrogram(mono), 0, len(mono) // FRAME_SAMPLES))
+    elif duration is None:
+        raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
+    frames = max(1, frame_count_for(duration, FPS))
+    first = anchor.track("pose")[0]
+    return sample_pose(model.pose_flow, spectra, frames, first, seed, temperature, amount, progress=progress)
 
 
 def _check_batch(batch: int) -> None:
