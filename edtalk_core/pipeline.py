@@ -59,7 +59,7 @@ class Animation:
     motion: Motion
     """What was rendered, all tracks."""
     timings: Mapping[str, float]
-    """Seconds spent: "prepare" (reading, cropping, encoding, motion), "render" (frames and file) and "total"."""
+    """Seconds spent: "prepare" (reading, cropping, encoding, motion) and "render" (frames and file)."""
     warnings: tuple[str, ...]
     """What went less well than it should: a doubtful crop, frames without a face."""
 
