@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from .clips import ClipStore
 from .config import TrainingConfig
 from .losses import perceptual_loss
 from .stage import Stage, frozen
-from .tracks import read_clips
+from .tracks import motion_tracks
 
 SYNC_FRAMES = 5
 """Frames that a mel window spans (0.2 s), as in Wav2Lip's SyncNet."""
@@ -44,7 +43,7 @@ class AudioToLipStage(Stage):
     """L2 on weights, 0.1 x L2 on their differences, image reconstruction, sync loss.
 
     `options.sequence`: consecutive frames a sample (16). `options.widths`: channels of the audio encoder relative to
-    the published ones (1.0).
+    the published ones (1.0). `options.measured`: see `motion_tracks`.
     """
 
     NAME = "audio-to-lip"
@@ -67,9 +66,10 @@ class AudioToLipStage(Stage):
         self.store = ClipStore(config.data, speech=True)
         self.sequence = int(config.options.get("sequence", 16))
         self.store.keep(lambda clip: len(clip) >= self.sequence, f"at least {self.sequence} frames")
-        self.tracks = read_clips(model, self.store, Path(config.out) / "tracks.safetensors")
-        # Distances are counted in units of the weights' own spread, so that a loss of 1 means nothing was learned.
-        self.spread = torch.cat([tracks["lip"] for tracks in self.tracks.values()]).std(0).square().mean().sqrt()
+        self.tracks = motion_tracks(model, ClipStore(config.data), config)
+        self.spread = (
+            torch.cat([self.tracks[clip.info.name]["lip"] for clip in self.store.clips]).std(0).square().mean().sqrt()
+        )
         self.expert = SyncExpert(model.sizes.lip) if self.weight("sync") else None
         self.perceptual = perceptual_loss(config)
 

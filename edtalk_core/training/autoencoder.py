@@ -9,12 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .landmark_motion import SPREAD
-from .reconstruction import ReconstructionStage
+from .reconstruction import ReconstructionStage, measured_loss
 from .stage import tile
 
 ENCODER_AND_GENERATOR = ("enc.", "dec.input", "dec.conv1", "dec.convs", "dec.to_")
@@ -40,16 +38,15 @@ class Autoencoder(ReconstructionStage):
         lip, pose, _ = self.model.heads(encoder.latent(driver))
         losses = {}
         if self.measure is not None:
-            split = self.model.sizes.lip + self.model.sizes.pose
-            q = self.model.bank()[:, :split].to(latent)
-            off = latent @ q + torch.cat([batch["lip"][:, 0], batch["pose"][:, 0]], 1).to(latent)
-            losses["reading"] = self.reading_loss(lip, pose, batch, 1) + (
-                F.smooth_l1_loss(off.float() / SPREAD, torch.zeros_like(off).float(), beta=0.5, reduction="none")
-                .sum(1)
-                .mean()
+            lips = self.model.sizes.lip
+            q = self.model.bank()[:, : lips + self.model.sizes.pose].to(latent)
+            measured = torch.cat([batch["lip"][:, 0], batch["pose"][:, 0]], 1).to(latent)
+            own = -(latent @ q)
+            losses["reading"] = self.reading_loss(lip, pose, batch, 1) + measured_loss(
+                own[:, :lips], measured[:, :lips], own[:, lips:], measured[:, lips:]
             )
             taught = round(len(source) * float(self.config.options.get("taught", 0)))
-            latent = torch.cat([latent[:taught] - off[:taught] @ q.T, latent[taught:]])
+            latent = torch.cat([latent[:taught] + (own - measured)[:taught] @ q.T, latent[taught:]])
             lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
             pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
         direction, _ = self.model.directions(lip, pose, None)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..networks.pose_flow import SPECTRUM, PoseFlow, frame_spectra
 from .clips import ClipStore
 from .config import TrainingConfig
 from .stage import Stage
-from .tracks import read_clips
+from .tracks import motion_tracks
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class PoseFlowStage(Stage):
         super().__init__(model, config)
         assert model.pose_flow is not None
         self.flow = model.pose_flow
-        self.clips = read_pose_clips(model, ClipStore(config.data), Path(config.out) / "tracks.safetensors")
+        self.clips = pose_clips(store := ClipStore(config.data), motion_tracks(model, store, config))
         if is_new:
             self.flow.initialise([clip.pose for clip in self.clips])
         varied = {name: float(options[name]) for name in ("amplitude", "noise", "silence") if name in options}
@@ -157,14 +156,12 @@ class PoseFlowStage(Stage):
         return draw_curves([(pose - flow.mean) / flow.deviation for pose in (clip.pose, *samples)])
 
 
-def read_pose_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> list[PoseClip]:
-    """Pose weights of all frames of a store's clips, read by the model, with the spectra of their speech.
+def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> list[PoseClip]:
+    """Pose weights of a store's clips (see `motion_tracks`), with the spectra of their speech.
 
-    Clips of a single frame are left out. `cache`: file that keeps the weights for the next time. Raises EDTalkError
-    when no clip is left.
+    Clips of a single frame are left out. Raises EDTalkError when no clip is left.
     """
     clips = []
-    tracks = read_clips(model, store, cache)
     for clip in store.clips:
         pose = tracks[clip.info.name]["pose"]
         if len(pose) < 2:

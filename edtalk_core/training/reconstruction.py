@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,12 +17,17 @@ from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
 from .stage import Stage, frozen, stack
 
+LIP_GAIN = 3.0
+NEAR_FRAMES = 13
 FLOW_SIZE = 64
 """Side at which the landmarks' flow is computed; finer, it has nothing more to say."""
 
 
 class ReconstructionStage(Stage):
     """L1, perceptual, adversarial and landmark-flow losses.
+
+    `options.near`: share of the samples whose frames lie within half a second (0): the head hardly moves in between,
+    so that what is left to learn is the mouth.
 
     `options.mouth`, `options.eyes`: how much more the pixels there count in L1 (4 and 2). `options.vgg`: a file with
     torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
@@ -61,7 +67,7 @@ class ReconstructionStage(Stage):
         for _ in range(samples):
             clip = self.store.sample_clip(rng)
             view = Augmentation.draw(rng, self.config.augmentation)
-            indexes = rng.choice(len(clip), self.frames(), replace=len(clip) < self.frames())
+            indexes = self.choose_frames(len(clip), rng)
             pairs = [view.apply(clip, int(index), self.config.resolution) for index in indexes]
             points = np.stack([points for _, points in pairs])
             sample = {"images": np.stack([image for image, _ in pairs]), "landmarks": points}
@@ -74,11 +80,14 @@ class ReconstructionStage(Stage):
 
     def reading_loss(self, lip: Tensor, pose: Tensor, batch: dict[str, Tensor], frame: int) -> Tensor:
         """How far weights read off a frame are from what its landmarks measure (our small-data recipe)."""
-        losses = [
-            F.smooth_l1_loss(read.float() / SPREAD, batch[name][:, frame] / SPREAD, beta=0.5, reduction="none")
-            for name, read in (("lip", lip), ("pose", pose))
-        ]
-        return sum((loss.sum(1).mean() for loss in losses), lip.new_zeros(()))
+        return measured_loss(lip, batch["lip"][:, frame], pose, batch["pose"][:, frame])
+
+    def choose_frames(self, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Frames of a clip that make a sample. With `options.near`, that share lies within half a second."""
+        near = rng.random() < float(self.config.options.get("near", 0.0))
+        window = min(length, NEAR_FRAMES) if near else length
+        first = int(rng.integers(length - window + 1))
+        return first + rng.choice(window, self.frames(), replace=window < self.frames())
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """See `draw`."""
@@ -95,9 +104,12 @@ class ReconstructionStage(Stage):
         if self._wants("flow"):
             points = min(size, FLOW_SIZE)
             grid, confidence = landmark_flow(source_landmarks, landmarks, points)
-            confidence = confidence * landmark_weight(landmarks, points, MOUTH, 0.02, 3.0)
             used = [flow for flow in flows if min(16, size) <= flow.shape[-1] <= points]
-            total = sum((flow_loss(flow, grid, confidence) for flow in used), image.new_zeros(()))
+            # The mouth has a mean of its own, or the rest of the face would drown it.
+            mouth = landmark_weight(landmarks, points, MOUTH, 0.02, 1.0) - 1
+            total = sum(
+                (flow_loss(flow, grid, part) for flow in used for part in (confidence, mouth)), image.new_zeros(())
+            )
             losses["flow"] = total / len(used)
         if self.discriminator is not None:
             losses["adversarial"] = F.softplus(-frozen(self.discriminator, image)[0]).mean()
@@ -105,3 +117,15 @@ class ReconstructionStage(Stage):
                 F.softplus(self.discriminator.latent(image.detach())) + F.softplus(-self.discriminator.latent(target))
             ).mean()
         return losses
+
+
+def measured_loss(lip: Tensor, lip_measured: Tensor, pose: Tensor, pose_measured: Tensor) -> Tensor:
+    """Smooth L1 between weights (B,lip), (B,pose) and what landmarks measure, in units of SPREAD, summed over bases.
+
+    The mouth counts more: it is small in the picture and learned last.
+    """
+    total = lip.new_zeros((), dtype=torch.float32)
+    for gain, read, measured in ((LIP_GAIN, lip, lip_measured), (1.0, pose, pose_measured)):
+        error = F.smooth_l1_loss(read.float() / SPREAD, measured.float() / SPREAD, beta=0.5, reduction="none")
+        total = total + gain * error.sum(1).mean()
+    return total

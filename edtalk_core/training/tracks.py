@@ -12,7 +12,9 @@ from torch import Tensor
 from ..errors import EDTalkError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
-from .clips import Clip, ClipStore
+from .clips import CROP_SIZE, Clip, ClipStore
+from .config import TrainingConfig
+from .landmark_motion import LandmarkMotion
 
 logger = logging.getLogger("edtalk")
 
@@ -60,4 +62,23 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
         temporary = cache.with_suffix(".part")
         save_file({f"{name}/{track}": value for name, own in tracks.items() for track, value in own.items()}, temporary)
         temporary.replace(cache)
+    return tracks
+
+
+def motion_tracks(model: EDTalk, store: ClipStore, config: TrainingConfig) -> dict[str, dict[str, Tensor]]:
+    """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder.
+
+    With `options.measured`, lip and pose as the landmarks of the training clips measure them (see LandmarkMotion), for
+    a model that was itself taught with measured weights: steadier than what a young encoder reads.
+    """
+    if not config.options.get("measured"):
+        return read_clips(model, store, Path(config.out) / "tracks.safetensors")
+    measure = LandmarkMotion(store.clips, model.sizes.lip)
+    tracks = {}
+    for clip in store.clips:
+        points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
+        tracks[clip.info.name] = {
+            "lip": torch.from_numpy(measure.lip(points, clip.info.name, mirrored=False)).float(),
+            "pose": torch.from_numpy(measure.pose(points)[:, : model.sizes.pose]).float(),
+        }
     return tracks
