@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 from torch import Tensor, nn
 
 from .layers import ConvLayer, EqualConv2d, ResBlock
@@ -15,14 +18,17 @@ class Encoder(nn.Module):
         super().__init__()
         levels = (*reversed(sizes.levels), 4)
         self.convs = nn.ModuleList([ConvLayer(3, sizes.channels[levels[0]], 1)])
-        for large, small in zip(levels, levels[1:], strict=False):
+        for large, small in pairwise(levels):
             self.convs.append(ResBlock(sizes.channels[large], sizes.channels[small]))
         self.convs.append(EqualConv2d(sizes.channels[4], sizes.style, 4))
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B,3,S,S) in [-1,1] -> latent (B,style) and the features at 8, 16, ..., S px, coarse first."""
+        """(B,3,S,S) in [-1,1] -> latent (B,style) and the features at 8, 16, ..., S px, coarse first.
+
+        The features are laid out channels-last.
+        """
         features = []
-        x = image
+        x = image.contiguous(memory_format=torch.channels_last)
         for block in self.convs[:-2]:
             x = block(x)
             features.append(x)
@@ -31,7 +37,7 @@ class Encoder(nn.Module):
 
     def latent(self, image: Tensor) -> Tensor:
         """Only the latent, so that the features of a driver frame need not be kept: (B,3,S,S) -> (B,style)."""
-        x = image
+        x = image.contiguous(memory_format=torch.channels_last)
         for block in self.convs:
             x = block(x)
         return x.flatten(1)
