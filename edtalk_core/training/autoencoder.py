@@ -35,17 +35,21 @@ class Autoencoder(ReconstructionStage):
         source, driver = batch["images"].unbind(1)
         encoder = self.model.enc["net_app"]
         latent, features = encoder(source)
-        lip, pose, _ = self.model.heads(encoder.latent(driver))
+        taught = round(len(source) * float(self.config.options.get("taught", 0)))
         losses = {}
+        if self.weight("reading") or taught < len(source):
+            lip, pose, _ = self.model.heads(encoder.latent(driver))
+        else:
+            lip, pose = batch["lip"][:, 1].to(latent), batch["pose"][:, 1].to(latent)
         if self.measure is not None:
             lips = self.model.sizes.lip
             q = self.model.bank()[:, : lips + self.model.sizes.pose].to(latent)
             measured = torch.cat([batch["lip"][:, 0], batch["pose"][:, 0]], 1).to(latent)
             own = -(latent @ q)
-            losses["reading"] = self.reading_loss(lip, pose, batch, 1) + measured_loss(
-                own[:, :lips], measured[:, :lips], own[:, lips:], measured[:, lips:]
-            )
-            taught = round(len(source) * float(self.config.options.get("taught", 0)))
+            if self.weight("reading"):
+                losses["reading"] = self.reading_loss(lip, pose, batch, 1) + measured_loss(
+                    own[:, :lips], measured[:, :lips], own[:, lips:], measured[:, lips:]
+                )
             latent = torch.cat([latent[:taught] + (own - measured)[:taught] @ q.T, latent[taught:]])
             lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
             pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
