@@ -23,6 +23,8 @@ class Autoencoder(ReconstructionStage):
     """L1, perceptual and adversarial loss of LIA, and the flow that the landmarks tell (our small-data recipe)."""
 
     NAME = "autoencoder"
+    EXPRESSES = False
+    """Whether the expression takes part."""
     TRAINED = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
     DEFAULTS: ClassVar = {"losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 1.0}}
 
@@ -36,9 +38,10 @@ class Autoencoder(ReconstructionStage):
         encoder = self.model.enc["net_app"]
         latent, features = encoder(source)
         taught = round(len(source) * float(self.config.options.get("taught", 0)))
+        expression = None
         losses = {}
-        if self.weight("reading") or taught < len(source):
-            lip, pose, _ = self.model.heads(encoder.latent(driver))
+        if self.EXPRESSES or self.weight("reading") or taught < len(source):
+            lip, pose, expression = self.model.heads(encoder.latent(driver))
         else:
             lip, pose = batch["lip"][:, 1].to(latent), batch["pose"][:, 1].to(latent)
         if self.measure is not None:
@@ -53,16 +56,21 @@ class Autoencoder(ReconstructionStage):
             latent = torch.cat([latent[:taught] + (own - measured)[:taught] @ q.T, latent[taught:]])
             lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
             pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
-        direction, _ = self.model.directions(lip, pose, None)
-        image, flows = self.model.dec.render(latent + direction, features)
+        direction, part = self.model.directions(lip, pose, expression if self.EXPRESSES else None)
+        image, flows = self.model.dec.render(latent + direction, features, part)
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
+
+    def reenact(self, source: Tensor, driver: Tensor, *, express: bool) -> Tensor:
+        """The source with the weights read off the driver, (B,3,S,S) each, with or without its expression."""
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        lip, pose, expression = self.model.heads(encoder.latent(driver))
+        direction, part = self.model.directions(lip, pose, expression if express else None)
+        return self.model.dec(latent + direction, features, part)
 
     @torch.no_grad()
     def sheet(self) -> NDArray[np.uint8]:
-        """Rows: source, driver, rendered."""
+        """Rows: source, driver, rendered without expression, and with it where the stage trains it."""
         source, driver = self.shown["images"].to(self.model.device).unbind(1)
-        encoder = self.model.enc["net_app"]
-        latent, features = encoder(source)
-        lip, pose, _ = self.model.heads(encoder.latent(driver))
-        direction, _ = self.model.directions(lip, pose, None)
-        return tile([source, driver, self.model.dec(latent + direction, features)])
+        rows = [self.reenact(source, driver, express=express) for express in (False, True)[: 1 + self.EXPRESSES]]
+        return tile([source, driver, *rows])

@@ -10,28 +10,27 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ArgumentError
 from ..model import EDTalk
+from .autoencoder import Autoencoder
 from .clips import ClipStore
 from .config import TrainingConfig
-from .reconstruction import ReconstructionStage
-from .stage import tile
 
 
-class Expression(ReconstructionStage):
+class Expression(Autoencoder):
     """Self-reconstruction with all three banks; expression head, expression bank and EEM learn.
 
     `options.emotional`: share of the samples that come from clips with a labelled emotion (default 0.5; the rest from
-    all clips). Two frames of different clips of a person make a sample where the person has several.
+    all clips).
     """
 
     NAME = "expression"
+    EXPRESSES = True
     TRAINED = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
     DEFAULTS: ClassVar = {
-        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "adversarial": 0.0},
+        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 0.0},
         "batch": 10,
         "learning_rate": 2e-3,
     }
@@ -58,27 +57,6 @@ class Expression(ReconstructionStage):
         self.store = general
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def reenact(self, source: Tensor, driver: Tensor, *, express: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """Image (B,3,S,S) of the source with all three weights of the driver, and the raw flows."""
-        encoder = self.model.enc["net_app"]
-        latent, features = encoder(source)
-        lip, pose, expression = self.model.heads(encoder.latent(driver))
-        direction, part = self.model.directions(lip, pose, expression if express else None)
-        return self.model.dec.render(latent + direction, features, part)
-
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of the first frame moved like the second."""
-        source, driver = batch["images"].unbind(1)
-        image, flows = self.reenact(source, driver)
-        return self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
-
-    @torch.no_grad()
-    def sheet(self) -> NDArray[np.uint8]:
-        """Rows: source, driver, rendered without and with expression."""
-        source, driver = self.shown["images"].to(self.model.device).unbind(1)
-        plain, full = (self.reenact(source, driver, express=express)[0] for express in (False, True))
-        return tile([source, driver, plain, full])
-
 
 class Finetune(Expression):
     """One person: the generator learns how this face looks when it moves; the motion space stays everyone's.
@@ -89,7 +67,7 @@ class Finetune(Expression):
     NAME = "finetune"
     TRAINED = ("dec.",)
     DEFAULTS: ClassVar = {
-        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "adversarial": 0.0},
+        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 0.0},
         "options": {"emotional": 0.0},
         "batch": 4,
         "learning_rate": 2e-4,

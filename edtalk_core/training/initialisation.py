@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..model import EDTalk
 from ..networks.encoder import Encoder
-from ..networks.generator import ToRGB
+from ..networks.generator import EEM, ToRGB
 from ..networks.sizes import ModelSizes
 
 OPEN_MASK = 4.0
@@ -32,11 +32,9 @@ def identity_copy(model: EDTalk) -> None:
     model.dec.to_flows[-1].bias[:, 2] = OPEN_MASK
     if model.sizes.expression:
         for eem in model.dec.fineadainresblock:
-            # EEM adds AdaIN(conv(feature)): start with nothing added.
-            eem.norm2.mlp_gamma.weight.mul_(0.1)
-            eem.norm2.mlp_gamma.bias.fill_(-1)
-            eem.norm2.mlp_beta.weight.mul_(0.1)
-            eem.norm2.mlp_beta.bias.zero_()
+            _silence_eem(eem)
+        # Until the expression is trained it says nothing, rather than noise.
+        model.exp_fc[-1].weight.zero_()
 
 
 def _carry_rgb(encoder: Encoder) -> None:
@@ -56,6 +54,14 @@ def _read_rgb(to_rgb: ToRGB) -> None:
         conv.weight[channel, channel] = 0.5 / conv.scale
     activation.bias.zero_()
     to_rgb.bias.fill_(-1)
+
+
+def _silence_eem(eem: EEM) -> None:
+    """EEM adds AdaIN(conv(feature)): let it start with nothing added."""
+    eem.norm2.mlp_gamma.weight.mul_(0.1)
+    eem.norm2.mlp_gamma.bias.fill_(-1)
+    eem.norm2.mlp_beta.weight.mul_(0.1)
+    eem.norm2.mlp_beta.bias.zero_()
 
 
 def _silence(to_rgb: ToRGB) -> None:
@@ -115,11 +121,7 @@ def grow(model: EDTalk, channels: int) -> EDTalk:
     to_flow.conv.weight.zero_()
     to_flow.bias.zero_()
     if sizes.expression:
-        norm = grown.dec.fineadainresblock[-1].norm2
-        norm.mlp_gamma.weight.mul_(0.1)
-        norm.mlp_gamma.bias.fill_(-1)
-        norm.mlp_beta.weight.mul_(0.1)
-        norm.mlp_beta.bias.zero_()
+        _silence_eem(grown.dec.fineadainresblock[-1])
     for extra in ("audio_to_lip", "pose_flow", "presets"):
         setattr(grown, extra, getattr(model, extra))
     return grown
