@@ -49,3 +49,7 @@ class ArgumentError(EDTalkError, ValueError):
 
 class Cancelled(EDTalkError):
     """The caller asked to stop. Raise it from a progress callback."""
+
+
+class OutOfMemory(EDTalkError):
+    """The device has not enough memory for what is asked, even in the smallest portion."""
