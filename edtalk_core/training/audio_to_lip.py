@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model import EDTalk
@@ -53,7 +54,6 @@ class AudioToLipStage(Stage):
         "batch": 4,
         "learning_rate": 5e-4,
         "steps": 30000,
-        "augmentation": 0.0,
     }
 
     def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
@@ -95,6 +95,8 @@ class AudioToLipStage(Stage):
                 poses.append(tracks["pose"][middle])
                 if "expression" in tracks:
                     expressions.append(tracks["expression"][middle])
+        if self.config.augmentation:
+            windows = [vary_sound(window, rng, self.config.augmentation) for window in windows]
         batch = {
             "windows": torch.from_numpy(np.stack(windows)),
             "lip": torch.stack(lips),
@@ -134,3 +136,26 @@ class AudioToLipStage(Stage):
             judged = frozen(self.expert, predicted[:, around] / spread, windows[:, middle])
             losses["sync"] = F.softplus(-judged).mean()
         return losses
+
+
+def vary_sound(windows: NDArray[np.float32], rng: np.random.Generator, strength: float) -> NDArray[np.float32]:
+    """Mel windows (T,80,16) as another voice, microphone and room would have them.
+
+    Level up to 15 dB up or down, a tilt and slow colouring of the spectrum, pitch (bands moved by up to 5), noise, and
+    a masked stretch of bands (SpecAugment). A few hundred seconds of speech are otherwise learned by heart.
+    """
+    bands = np.arange(80)
+    moved = np.clip(bands + strength * rng.uniform(-5, 5), 0, 79)
+    low = moved.astype(int)
+    share = (moved - low)[None, :, None].astype(np.float32)
+    varied = windows[:, low] * (1 - share) + windows[:, np.minimum(low + 1, 79)] * share
+    # 8 units are 100 dB.
+    colour = rng.uniform(-1.2, 1.2) + rng.uniform(-0.8, 0.8) * (bands / 40 - 1)
+    colour = colour + np.interp(bands, np.linspace(0, 79, 6), rng.normal(0, 0.4, 6))
+    varied = varied + (strength * colour)[None, :, None]
+    varied = np.logaddexp(4 * varied, 4 * rng.uniform(-5, -2.5)) / 4  # A floor of noise swallows what is quiet.
+    varied = varied + strength * rng.normal(0, rng.uniform(0, 0.4), varied.shape)
+    if rng.random() < 0.5:
+        first = int(rng.integers(0, 70))
+        varied[:, first : first + int(rng.integers(3, 16))] = varied.mean()
+    return np.clip(varied, -4, 4).astype(np.float32)
