@@ -52,8 +52,7 @@ def builtin_detector() -> FaceDetector:
 
 @lru_cache(maxsize=2)
 def _face_alignment(device: str) -> Any:
-    """A face_alignment.FaceAlignment, or a sentence (str) that says why there is none; found out once, since fetching
-    may take long."""
+    """A face_alignment.FaceAlignment, or a sentence that says why there is none; found out once, since it is slow."""
     if importlib.util.find_spec("face_alignment") is None:
         return 'The package face-alignment is not installed: pip install "edtalk[face-alignment]".'
     try:
@@ -64,9 +63,8 @@ def _face_alignment(device: str) -> Any:
         return face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D, device=device, flip_input=False, face_detector="sfd", **options
         )
-    except (
-        Exception
-    ) as error:  # a broken installation fails in any way it likes; none must take the built-in models down
+    except Exception as error:
+        # A broken installation fails in whatever way it likes, and the built-in models must work beside it.
         reason = (
             "face-alignment is installed but could not load its weights, which it fetches once from adrianbulat.com "
             f"into the folder of torch.hub ({type(error).__name__}: {error})."
@@ -78,9 +76,9 @@ def _face_alignment(device: str) -> Any:
 def _detect_with(backend: Any, picture: np.ndarray) -> list[Face]:
     import cv2
 
-    # S3FD finds faces from 16 px; on more than this its time and memory grow with nothing gained. The published script
-    # uses 640.
-    shrink = max(1.0, max(picture.shape[:2]) / 1024)
+    # S3FD finds faces from 16 px, so that 640 px are enough for the detector, as in the published script; landmarks are
+    # read off the full picture.
+    shrink = max(1.0, max(picture.shape[:2]) / 640)
     small = picture
     if shrink > 1:
         size = (round(picture.shape[1] / shrink), round(picture.shape[0] / shrink))

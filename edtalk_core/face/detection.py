@@ -60,10 +60,10 @@ class BlazeFace:
         self._anchors = np.concatenate(grids)
 
     def look(self, picture: np.ndarray, matrices: list[np.ndarray], threshold: float) -> list[Face]:
-        """Faces that score at least `threshold` in any of several square views of a picture, the surest first, without
-        landmarks.
+        """Faces that score at least `threshold` in any of several square views of a picture, the surest first.
 
-        picture: (H, W, 3) uint8 RGB. matrices: (2, 3) each, from the picture to a 256 px view.
+        picture: (H, W, 3) uint8 RGB. matrices: (2, 3) each, from the picture to a 256 px view. The faces have no
+        landmarks, and their boxes, about square, begin at the brows.
         """
         all_scores, all_points = [], []
         for matrix in matrices:
@@ -82,8 +82,7 @@ class BlazeFace:
         boxes = np.concatenate([points[:, :2].min(axis=1), points[:, :2].max(axis=1)], axis=1) + 0.5
         faces = []
         while len(scores):
-            # BlazeFace, section 3.5: average what overlaps the best rather than drop it, which keeps boxes steady from
-            # frame to frame.
+            # The paper's post-processing: average what overlaps the best instead of dropping it, for steady boxes.
             best = scores.argmax()
             same = overlap(boxes[best], boxes) >= 0.3
             same[best] = True
@@ -104,8 +103,7 @@ class FaceDetector:
     SURE = 0.5
     """BlazeFace scores that count in the first look."""
     UNSURE = 0.2
-    """BlazeFace scores that count in further looks: low enough for drawings and sculpture, since the mesh has the last
-    word."""
+    """BlazeFace scores that count in further looks; so low, for drawings, because the mesh has the last word."""
     DRAWN = 0.65
     """What the first look sees with this score is given even though no landmarks fit, when there is no better face."""
     CANDIDATES = 12
@@ -132,8 +130,10 @@ class FaceDetector:
         return sorted(faces, key=lambda face: -face.side)
 
     def detect_at_once(self, picture: np.ndarray) -> list[Face]:
-        """The faces of the first look alone, with landmarks, the largest first: for video, where the next frame is
-        another chance."""
+        """The faces with landmarks of the first look alone, the largest first.
+
+        For video, where the next frame is another chance: 15 ms a frame.
+        """
         matrices = next(_looks(picture.shape[1], picture.shape[0]))
         faces = self._place(picture, self.blazeface.look(picture, matrices, self.SURE))
         return sorted(faces, key=lambda face: -face.side)
@@ -143,18 +143,19 @@ class FaceDetector:
         faces: list[Face] = []
         for candidate in candidates[: self.CANDIDATES]:
             # Twice: the second crop, by the landmarks of the first, is the kind of crop the mesh was trained on. It
-            # moves the points by 1 % of the distance of the eyes; a third would move them by 0.5 %.
-            mesh = self.mesh.follow(picture, self.mesh.locate(picture, candidate.box, candidate.keypoints))
+            # moves the points by 1 % of the distance of the eyes; a third would move them by 0.5 %. And what only looks
+            # like a face seldom does so twice.
+            first = self.mesh.locate(picture, candidate.box, candidate.keypoints)
+            mesh = self.mesh.follow(picture, first)
             # Candidates of different looks and sizes may lead to the same face.
             known = np.array([face.box for face in faces])
-            if mesh.presence >= PRESENT and not (overlap(mesh.box, known) > 0.3).any():
+            if min(first.presence, mesh.presence) >= PRESENT and not (overlap(mesh.box, known) > 0.3).any():
                 faces.append(Face(mesh.box, candidate.score, candidate.keypoints, mesh.landmarks, mesh))
         return faces
 
 
 def _without_landmarks(candidate: Face) -> Face:
-    """The face box that goes with BlazeFace's box, which runs from the brows to the chin: median ratios over 76
-    portraits."""
+    """Extend BlazeFace's box, brows to chin, to the face's: median ratios over 76 portraits."""
     left, top, right, bottom = candidate.box
     width, height = right - left, bottom - top
     return replace(candidate, box=(left + 0.04 * width, top - 0.175 * height, right - 0.05 * width, bottom))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ def test_threads_do_not_mix_faces(head: np.ndarray) -> None:
 
 
 def test_finds_the_given_portraits(shared: Path) -> None:
-    """Photos, paintings, sculpture, drawings; one in eight, so that the test stays short (of all 77, 76 have landmarks)."""
+    """Photos, paintings, sculpture, drawings; one in eight, to keep the test short (of all 77, 76 have landmarks)."""
     for path in sorted((shared / "data" / "portraits").iterdir())[::8]:
         faces = detect_faces(read_picture(path), landmarks="builtin")
         assert faces, path.name
@@ -266,7 +267,7 @@ def test_tracker_stands_still_with_the_face(head: np.ndarray) -> None:
     frame = scene(resized(head, 200 / head.shape[0]), (200, 80))
     tracks = [tracker.follow(frame)[0].landmarks for _ in range(14)]
     assert all(track is not None for track in tracks)
-    moves = [off_by(one, two) for one, two in zip(tracks[3:], tracks[4:], strict=False)]  # type: ignore[arg-type]
+    moves = [off_by(one, two) for one, two in pairwise(tracks[3:])]  # type: ignore[arg-type]
     assert max(moves) < 0.004
 
 
@@ -329,15 +330,16 @@ def test_package_without_weights_falls_back_with_one_line(
 def test_package_is_used_when_it_works(
     head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, landmarks: str
 ) -> None:
-    """Boxes come from a picture of at most 1024 px and are brought back to the picture; landmarks from the full one."""
+    """Boxes come from a picture of at most 640 px and are brought back to the picture; landmarks from the full one."""
     (tmp_path / "face_alignment.py").write_text(
         "import numpy as np\n"
         "class LandmarksType:\n    TWO_D = 1\n"
         "class Detector:\n"
         "    def detect_from_image(self, image):\n"
-        "        assert max(image.shape) <= 1024\n"
+        "        assert max(image.shape) <= 640\n"
         "        h, w = image.shape[:2]\n"
-        "        return [np.array([0.1 * w, 0.1 * h, 0.2 * w, 0.3 * h, 0.8]), [0.5 * w, 0.1 * h, 0.9 * w, 0.9 * h, 0.99]]\n"
+        "        small, large = [0.1 * w, 0.1 * h, 0.2 * w, 0.3 * h, 0.8], [0.5 * w, 0.1 * h, 0.9 * w, 0.9 * h, 0.99]\n"
+        "        return [np.array(small), np.array(large)]\n"
         "class FaceAlignment:\n"
         "    def __init__(self, kind, *, device, flip_input, face_detector, compile=True):\n"
         "        assert not compile\n"
