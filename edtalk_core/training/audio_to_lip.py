@@ -97,6 +97,7 @@ class AudioToLipStage(Stage):
                     expressions.append(tracks["expression"][middle])
         if self.config.augmentation:
             windows = [vary_sound(window, rng, self.config.augmentation) for window in windows]
+            others = [vary_sound(other[None], rng, self.config.augmentation)[0] for other in others]
         batch = {
             "windows": torch.from_numpy(np.stack(windows)),
             "lip": torch.stack(lips),

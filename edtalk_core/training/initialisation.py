@@ -37,6 +37,32 @@ def identity_copy(model: EDTalk) -> None:
         model.exp_fc[-1].weight.zero_()
 
 
+@torch.no_grad()
+def tie_heads(model: EDTalk) -> None:
+    """Let the identity latent hold minus what the lip and pose heads read, exactly, without changing what they read.
+
+    Along the bank, the style latent is then the motion from portrait to driver, and a portrait driven by its own
+    weights stands still to the last bit. All heads are linear: what they read, less its constant, moves into the
+    encoder's last layer, and they become the bank itself. (An expression head has to be trained anew afterwards.)
+    """
+    lips, bases = model.sizes.lip, model.sizes.lip + model.sizes.pose
+    q = model.bank()[:, :bases]
+    identity = torch.eye(model.sizes.style, device=q.device)
+    constant = torch.cat(model.heads(torch.zeros_like(identity[:1]))[:2], 1)
+    reading = (torch.cat(model.heads(identity)[:2], 1) - constant).T
+    last = model.enc["net_app"].convs[-1]
+    moved = identity - q @ (q.T + reading)
+    last.weight.copy_(torch.einsum("oi,ihwc->ohwc", moved, last.weight))
+    for layer in (*model.fc, *model.lip_fc[:-1], *model.pose_fc[:-1]):
+        layer.weight.copy_(identity / layer.scale)
+        layer.bias.zero_()
+    for head, columns in ((model.lip_fc[-1], q[:, :lips]), (model.pose_fc[-1], q[:, lips:])):
+        head.weight.copy_(-columns.T / head.scale)
+        head.bias.zero_()
+    if model.audio_to_lip is not None:
+        model.audio_to_lip.mapping.bias.sub_(constant[0, :lips])
+
+
 def _carry_rgb(encoder: Encoder) -> None:
     """Channels 0-2 of the finest feature become sqrt(2) * (rgb + 1): shifted to be positive, so the ReLU is linear."""
     conv, activation = encoder.convs[0]
