@@ -29,8 +29,8 @@ logger = logging.getLogger("edtalk")
 # libswscale flags: bicubic | full chroma in and out | accurate rounding. Its default conversion darkens by 1.4 levels.
 _EXACT_SCALING = 4 | 0x2000 | 0x4000 | 0x40000
 # Colour matrices by libswscale's numbers, and AVColorRange.
-_BT709, _BT601, _LIMITED = 1, 5, 1
-_UNSPECIFIED = 2
+_BT709, _BT601, _UNSPECIFIED = 1, 5, 2
+_LIMITED, _FULL = 1, 2
 
 # Further than this the time stamps of a frame are damaged, or those of two files put together.
 _LARGEST_STEP_S, _LARGEST_STEP_BACK_S = 600.0, 1.0
@@ -195,8 +195,18 @@ class VideoReader:
             # What players assume where the file does not say.
             matrix = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
         try:
+            # RGB has no matrix. Another than the source's is named because PyAV below 17 converts none between equals,
+            # and then takes everything for BT.601.
             rgb = converter.reformat(
-                frame, self._width, self._height, "rgb24", src_colorspace=matrix, interpolation=_EXACT_SCALING
+                frame,
+                self._width,
+                self._height,
+                "rgb24",
+                src_colorspace=matrix,
+                dst_colorspace=_BT601 if matrix == _BT709 else _BT709,
+                interpolation=_EXACT_SCALING,
+                src_color_range=frame.color_range,
+                dst_color_range=_FULL,
             ).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(
@@ -367,8 +377,9 @@ class VideoWriter:
             av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24"),
             format="yuv420p",
             dst_colorspace=_BT709,
-            dst_color_range=_LIMITED,
             interpolation=_EXACT_SCALING,
+            src_color_range=_FULL,
+            dst_color_range=_LIMITED,
         )
         frame.pts, frame.time_base = self.frames_written, 1 / self.fps
         try:
@@ -417,7 +428,10 @@ class VideoWriter:
         flags = "frag_keyframe+delay_moov+default_base_moof" if working else "faststart"
         if self._metadata.keys() - _USUAL_TAGS:
             flags += "+use_metadata_tags"
-        return {"movflags": flags} | ({"frag_duration": "2000000", "flush_packets": "1"} if working else {})
+        # The file's clocks: fine enough for the sound, and ones in which every frame begins at a whole tick.
+        ticks = str(self.fps.numerator * -(-48_000 // self.fps.numerator))
+        options = {"movflags": flags, "movie_timescale": ticks, "video_track_timescale": ticks}
+        return options | ({"frag_duration": "2000000", "flush_packets": "1"} if working else {})
 
     def _create(self, path: Path, working: bool) -> av.container.OutputContainer:
         import av

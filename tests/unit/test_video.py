@@ -78,7 +78,10 @@ def encode(
             context.color_range = 2
         for k, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
-                format=pix_fmt, dst_colorspace=matrix or 5, dst_color_range=2 if full_range else 1
+                format=pix_fmt,
+                dst_colorspace=matrix or 5,
+                src_color_range=2,
+                dst_color_range=2 if full_range else 1,
             )
             frame.pts = k if stamps is None else stamps[k]
             frame.time_base = time_base or 1 / Fraction(rate)
@@ -508,9 +511,9 @@ def test_pictures_and_sound_arrive_whole(tmp_path, name, fps, rate, channels, wr
 
     found = read_audio(tmp_path / name)
     assert found.duration == pytest.approx(audio.duration, abs=0.04 if name != "a.mkv" else 0.05)
-    mono = audio.to_mono(8000)
-    assert abs(lag(found.to_mono(8000), mono)) <= 1
-    if channels == written_channels and rate == written_rate:
+    # Matroska's clock ticks in milliseconds.
+    assert abs(lag(found.to_mono(8000), audio.to_mono(8000))) <= (8 if name == "a.mkv" else 1)
+    if channels == written_channels and rate == written_rate and name != "a.mkv":
         length = min(found.samples.shape[1], audio.samples.shape[1])
         error = found.samples[:, :length] - audio.samples[:, :length]
         assert np.sqrt(np.mean(error**2)) < 0.2 * audio.samples.std()
@@ -637,7 +640,8 @@ def test_a_stopped_run_keeps_what_was_rendered_under_another_name(tmp_path, suff
     assert [number_of(p) for _, p in VideoReader(writer.partial_path)] == list(range(37))
     found = read_audio(writer.partial_path)
     assert found.duration == pytest.approx(37 / 25, abs=0.04)
-    assert abs(lag(found.to_mono(8000), sound(4.0).to_mono(8000)[: 8000 * 37 // 25])) <= 1
+    expected = sound(4.0).to_mono(8000)[: 8000 * 37 // 25]
+    assert abs(lag(found.to_mono(8000), expected)) <= (8 if suffix == ".mkv" else 1)
 
 
 def test_an_earlier_partial_file_is_not_overwritten(tmp_path):
