@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,11 +25,15 @@ class TFLiteNetwork:
     def __call__(self, picture: np.ndarray, low: float, high: float) -> list[np.ndarray]:
         """Run on a picture (S, S, 3) uint8, whose 0..255 is brought to low..high; flat float64 outputs, the shortest
         first."""
+        outputs = self.layers(picture, low, high, self._outputs)
+        return sorted((np.array(output, np.float64).ravel() for output in outputs), key=len)
+
+    def layers(self, picture: np.ndarray, low: float, high: float, names: Sequence[str]) -> list[np.ndarray]:
+        """What layers within the network give for a picture, as in __call__: float32 (1, C, H, W) each."""
         blob = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) * np.float32((high - low) / 255) + low
         with self._lock:  # a cv2.dnn.Net keeps input and output inside: two threads would mix theirs
             self._net.setInput(blob.astype(np.float32))
-            outputs = [np.array(output, np.float64).ravel() for output in self._net.forward(self._outputs)]
-        return sorted(outputs, key=len)
+            return [np.array(output, np.float32) for output in self._net.forward(names)]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,100 @@
+"""`edtalk evaluate`: figures of a model on clips it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import Subparsers, add_json_option, add_progress_option, output_path, print_json
+from .progress import progress_bars
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk evaluate`."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure a model on clips it was not trained on",
+        description="Measure a model on prepared clips (edtalk prepare) that it was not trained on: self-reenactment "
+        "against repeating the first frame; how well the mouth follows sound alone; what each bank moves; how well the "
+        "pose flow knows unseen heads. What each figure means is said in the documentation of edtalk_core.evaluation.",
+    )
+    parser.add_argument("weights", nargs="*", default=["demo"], metavar="WEIGHTS", help="weight files (default: demo)")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="prepared clips")
+    parser.add_argument("--split", default="holdout", help="which clips (default: holdout)")
+    parser.add_argument(
+        "--only",
+        metavar="PART",
+        action="append",
+        help="reenactment, mouth, disentanglement, pose, or none (sheets only); give it again for more (default: all "
+        "that the model has)",
+    )
+    parser.add_argument(
+        "--sheet", type=output_path, metavar="PNG", help="write a sheet of sources, drivers, renderings"
+    )
+    parser.add_argument(
+        "--identity",
+        type=output_path,
+        metavar="PNG",
+        help="write a sheet of portraits (see --portraits) in six motions",
+    )
+    parser.add_argument(
+        "--portraits",
+        nargs="+",
+        type=Path,
+        metavar="PICTURE",
+        help="pictures for --identity (default: a frame of each person in the clips)",
+    )
+    parser.add_argument("--device", default="auto", help="torch device (default: auto, the fastest there is)")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32", help="of rendering (default: fp32)"
+    )
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, and print the figures."""
+    from ..checkpoints.loading import load_model
+    from ..devices import fastest_device
+    from ..evaluation.suite import PARTS, evaluate
+    from ..media.picture import write_picture
+    from ..training.clips import ClipStore
+
+    device = fastest_device() if args.device == "auto" else args.device
+    parts = [part for part in args.only or PARTS if part != "none"]
+    with progress_bars(args.progress, unit=" clips") as bars:
+        model = load_model(*args.weights, device=device, progress=bars.stage("download"))
+        results = evaluate(model, args.data, args.split, parts=parts, precision=args.precision, progress=bars)
+    clips = ClipStore(args.data, args.split).clips
+    if args.sheet:
+        from ..evaluation.reenactment import reenactment_sheet
+
+        write_picture(args.sheet, reenactment_sheet(model, clips, precision=args.precision))
+    if args.identity:
+        from ..evaluation.identity import identity_sheet, typical_motions
+        from ..face.crop import crop_portrait
+        from ..media.picture import read_picture
+
+        if args.portraits:
+            portraits = {path.stem: crop_portrait(read_picture(path)).picture for path in args.portraits}
+        else:
+            portraits = {clip.info.person: clip.frame(0) for clip in reversed(clips)}
+        sheet = identity_sheet(model, portraits, typical_motions(model, clips), precision=args.precision)
+        write_picture(args.identity, sheet)
+    if args.json:
+        print_json(results)
+        return
+    for part, figures in results.items():
+        print(f"{part}:")
+        _print_figures({name: value for name, value in figures.items() if name != "per_clip"}, "  ")
+
+
+def _print_figures(figures: dict[str, Any], indent: str) -> None:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}:")
+            _print_figures(value, indent + "  ")
+        else:
+            print(f"{indent}{name:<24} {f'{value:.4g}' if isinstance(value, float) else value}")

@@ -1,0 +1,149 @@
+"""What is measured on faces: landmarks of rendered frames, the mouth's opening, the head's rotation, regions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FaceError
+from ..face.mesh import Mesh
+
+Picture = NDArray[np.uint8]
+Landmarks = NDArray[np.float64]
+
+MOUTH = slice(48, 68)
+_RIGID = np.array([0, 1, 15, 16, *range(27, 36), 36, 39, 42, 45])
+"""Points that neither speech nor expression moves much: ears' side of the jaw, nose, corners of the eyes."""
+# Their places in space in a head that looks ahead, in distances of the outer corners of the eyes: x right, y down, z
+# away. Mean of 595 face meshes, made symmetric.
+# fmt: off
+_HEAD = np.array([
+    [-0.751, -0.057, 0.477], [-0.750, 0.292, 0.583], [0.750, 0.292, 0.583], [0.751, -0.057, 0.477],
+    [0.000, -0.092, -0.199], [0.000, 0.058, -0.328], [0.000, 0.188, -0.472], [0.000, 0.278, -0.514],
+    [-0.137, 0.416, -0.300], [-0.080, 0.453, -0.328], [0.000, 0.451, -0.346], [0.080, 0.453, -0.328],
+    [0.137, 0.416, -0.300],
+    [-0.500, -0.003, 0.031], [-0.196, 0.003, -0.031], [0.196, 0.003, -0.031], [0.500, -0.003, 0.031],
+])
+# fmt: on
+
+
+class FaceReader:
+    """Places the 68 landmarks on frames, with the shipped detector and face mesh."""
+
+    SIDE = 256
+    """Smaller pictures are enlarged to this before they are looked at."""
+
+    def __init__(self) -> None:
+        from ..face.detection import FaceDetector
+
+        self._detector = FaceDetector()
+
+    def find(self, picture: Picture) -> Mesh:
+        """The mesh of the largest face of a picture (S,S,3) uint8. Raises FaceError when there is none."""
+        faces = [face for face in self._detector.detect(self._enlarged(picture)) if face.mesh is not None]
+        if not faces or faces[0].mesh is None:
+            raise FaceError("There is no face in a frame to measure.")
+        return faces[0].mesh
+
+    def follow(self, picture: Picture, like: Mesh) -> Mesh:
+        """The mesh of the face in a picture that shows it about where `like` has it; no search, so nothing fails."""
+        return self._detector.mesh.follow(self._enlarged(picture), like)
+
+    def landmarks(self, picture: Picture, like: Mesh) -> Landmarks:
+        """Landmarks (68,2) as `follow` finds them, in shares of the picture's side, 0 to 1 from edge to edge."""
+        return (self.follow(picture, like).landmarks + 0.5) / max(self.SIDE, picture.shape[0])
+
+    def _enlarged(self, picture: Picture) -> Picture:
+        import cv2
+
+        if picture.shape[0] >= self.SIDE:
+            return picture
+        return np.asarray(cv2.resize(picture, (self.SIDE, self.SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def mouth_opening(landmarks: Landmarks) -> NDArray[np.float64]:
+    """Distance of the inner lips' middles (points 62 and 66) over the face's height (brows' middle to chin).
+
+    Landmarks (...,68,2) in any unit -> (...).
+    """
+    opening = np.linalg.norm(landmarks[..., 66, :] - landmarks[..., 62, :], axis=-1)
+    brows = landmarks[..., 17:27, :].mean(axis=-2)
+    return opening / np.linalg.norm(landmarks[..., 8, :] - brows, axis=-1)
+
+
+def eye_distance(landmarks: Landmarks) -> NDArray[np.float64]:
+    """Distance of the outer corners of the eyes, the unit of landmark errors: (...,68,2) -> (...)."""
+    return np.linalg.norm(landmarks[..., 45, :] - landmarks[..., 36, :], axis=-1)
+
+
+def landmark_distance(landmarks: Landmarks, target: Landmarks, part: slice = slice(0, 68)) -> float:
+    """Mean distance of landmarks (68,2) from where they should be, in eye distances of the target (LMD)."""
+    return float(np.linalg.norm(landmarks[part] - target[part], axis=-1).mean() / eye_distance(target))
+
+
+def head_rotation(landmarks: Landmarks) -> NDArray[np.float64]:
+    """Rotation matrices (T,3,3) of heads from landmarks (T,68,2): a mean head fitted under scaled orthography.
+
+    Against the rotation of the face mesh in space (595 frames): yaw r = 0.999, pitch 0.98, roll 0.997, root mean square
+    differences of 0.6, 1.3 and 0.4 degrees.
+    """
+    head = _HEAD - _HEAD.mean(axis=0)
+    seen = landmarks[:, _RIGID] - landmarks[:, _RIGID].mean(axis=1, keepdims=True)
+    projection = np.linalg.pinv(head) @ seen
+    # The nearest pair of orthonormal rows; the third follows from them.
+    u, _, v = np.linalg.svd(projection.transpose(0, 2, 1), full_matrices=False)
+    rows = u @ v
+    return np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], axis=1)
+
+
+def angles(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Yaw, pitch and roll (T,3) in degrees of rotation matrices (T,3,3).
+
+    Positive: turned to the picture's left, nodded down, tilted clockwise as seen.
+    """
+    yaw = np.arctan2(-rotations[:, 2, 0], rotations[:, 2, 2])
+    pitch = np.arcsin(np.clip(rotations[:, 2, 1], -1, 1))
+    roll = np.arctan2(-rotations[:, 0, 1], rotations[:, 1, 1])
+    return np.degrees(np.stack([yaw, pitch, roll], axis=1))
+
+
+def rotation_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles (T,) in degrees of the rotations that lead from matrices a to b, (T,3,3) each."""
+    cosine = (np.trace(a.transpose(0, 2, 1) @ b, axis1=1, axis2=2) - 1) / 2
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def regions(landmarks: Landmarks, size: int) -> dict[str, NDArray[np.bool_]]:
+    """Parts of a face as masks (size,size): face, mouth, rest, brows, eyes, cheeks, background.
+
+    `landmarks` (68,2) in shares of the picture's side. All are boxes: `face` round all landmarks, `mouth` round the
+    lips with a margin of a quarter of their width on each side, `rest` the face without the mouth, `brows` and `eyes`
+    round theirs with a margin of a tenth of the eye distance, `cheeks` between eyes and corners of the mouth, from the
+    jaw to the wings of the nose; `background` is what lies outside of the face.
+    """
+    line = (np.arange(size) + 0.5) / size
+
+    def box(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+        across = (line >= low[0]) & (line <= high[0])
+        down = (line >= low[1]) & (line <= high[1])
+        return down[:, None] & across[None, :]
+
+    def around(part: slice, margin: float) -> NDArray[np.bool_]:
+        return box(landmarks[part].min(axis=0) - margin, landmarks[part].max(axis=0) + margin)
+
+    face = around(slice(0, 68), 0.0)
+    mouth = around(MOUTH, 0.25 * float(np.ptp(landmarks[MOUTH, 0])))
+    margin = 0.1 * float(eye_distance(landmarks))
+    top, bottom = landmarks[36:48, 1].max() + margin, landmarks[[48, 54], 1].mean()
+    cheeks = box(np.array([landmarks[0:3, 0].min(), top]), np.array([landmarks[31, 0], bottom])) | box(
+        np.array([landmarks[35, 0], top]), np.array([landmarks[14:17, 0].max(), bottom])
+    )
+    return {
+        "face": face,
+        "mouth": mouth,
+        "rest": face & ~mouth,
+        "brows": around(slice(17, 27), margin),
+        "eyes": around(slice(36, 48), margin),
+        "cheeks": cheeks & ~mouth,
+        "background": ~(face | mouth),
+    }
