@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from .errors import ArgumentError, MotionError
 from .face.crop import crop_portrait
 from .inspection import is_video
 from .media.audio import Audio, pad_silence, read_audio
-from .media.picture import images_to_pictures, picture_to_image, read_picture
+from .media.picture import picture_to_image, read_picture
 from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for
 from .motion.files import file_kind, load_motion, save_motion
 from .motion.motion import Motion
@@ -32,8 +31,6 @@ from .rendering import Renderer
 
 if TYPE_CHECKING:
     from .model import EDTalk
-
-logger = logging.getLogger("edtalk")
 
 LipSource = Literal["own", "audio", "video"]
 PoseSource = Literal["still", "own", "video", "flow"]
@@ -58,6 +55,8 @@ class Animation:
     """Where each track came from: "own", "audio", "video", "flow", "motion", or the expression as asked for."""
     motion: Motion
     """What was rendered, all tracks."""
+    precision: str
+    """What the frames were computed in: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
     """Seconds spent: "prepare" (reading, cropping, encoding, motion) and "render" (frames and file)."""
     warnings: tuple[str, ...]
@@ -122,7 +121,7 @@ def animate(
         EDTalkError: of the kind that fits, when an input cannot be read or the output not be written.
 
     When it fails or is cancelled while frames are rendered, those that are there stay playable in a file beside the
-    output whose name says "partial"; a warning on the logger "edtalk" names it.
+    output whose name says "partial"; a warning on the logger "edtalk" names it (see `VideoWriter`).
     """
     started = time.perf_counter()
     output = Path(output)
@@ -204,15 +203,9 @@ def animate(
     prepared = time.perf_counter()
 
     renderer = Renderer(model, encoded, precision=precision)
-    try:
-        with writer:
-            for images in renderer.stream(whole, progress=partial(tell, "render")):
-                for picture in images_to_pictures(images):
-                    writer.write(picture)
-    except BaseException:
-        if writer.partial_path:
-            logger.warning("%d frames were rendered; they lie in %s", writer.frames_written, writer.partial_path)
-        raise
+    with writer:
+        for picture in renderer.pictures(whole, progress=partial(tell, "render")):
+            writer.write(picture)
     finished = time.perf_counter()
     return Animation(
         path=output,
@@ -222,6 +215,7 @@ def animate(
         size=(size, size),
         sources=sources,
         motion=whole,
+        precision=renderer.precision,
         timings={"prepare": prepared - started, "render": finished - prepared},
         warnings=tuple(warnings),
     )

@@ -31,7 +31,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from edtalk_core.networks.sizes import ModelSizes
 
     torch.manual_seed(0)
-    model = EDTalk(ModelSizes(resolution=32, style=16, channels={4: 8, 8: 8, 16: 8, 32: 8}, expression_hidden=8)).eval()
+    model = EDTalk(ModelSizes(resolution=32, style=40, channels={4: 8, 8: 8, 16: 8, 32: 8}, expression_hidden=8)).eval()
     model.audio_to_lip = AudioToLip(widths=(4,) * 13).eval()
     model.presets = {emotion: tuple(torch.randn(10).tolist()) for emotion in EMOTIONS}
     return write_bundle(tmp_path_factory.mktemp("tiny") / "tiny.safetensors", model)

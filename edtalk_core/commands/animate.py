@@ -142,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
                 "width": width,
                 "height": height,
                 "sources": dict(result.sources),
+                "precision": result.precision,
                 "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
                 "warnings": list(result.warnings),
             }
@@ -152,7 +153,8 @@ def run(args: argparse.Namespace) -> None:
     came = ", ".join(f"{track} {source}" for track, source in result.sources.items())
     print(f"{result.path}: {result.frames} frames, {result.fps:g} a second, {result.duration:.2f} s, {width}x{height}")
     print(f"motion: {came}")
+    speed = f"{result.frames / timings['render']:.1f} frames a second in {result.precision}"
     print(
         f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, "
-        f"rendering {timings['render']:.1f} s ({result.frames / timings['render']:.1f} frames a second)"
+        f"rendering {timings['render']:.1f} s ({speed})"
     )

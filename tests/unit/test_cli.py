@@ -160,7 +160,7 @@ def test_weights_there_and_back(capsys, tmp_path, tiny_bundle):
 
 
 def test_ctrl_c_keeps_what_was_rendered_and_says_where(tmp_path, tiny_bundle):
-    motion = save_motion(Motion(lip=torch.zeros(200_000, 20)), tmp_path / "long.safetensors")
+    motion = save_motion(Motion(lip=torch.randn(50_000, 20)), tmp_path / "long.safetensors")
     output = tmp_path / "long.mp4"
     command = [sys.executable, "-m", "edtalk_core.cli", "animate", PORTRAIT, "--motion", motion, "-o", output]
     process = subprocess.Popen(
@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_what_was_rendered_and_says_where(tmp_path, tiny_bundle):
     )
     partial = tmp_path / "long.partial.mp4"
     deadline = time.monotonic() + 120
-    while not (partial.is_file() and partial.stat().st_size > 20_000) and time.monotonic() < deadline:
+    while not (partial.is_file() and partial.stat().st_size > 2_000) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -176,9 +176,8 @@ def test_ctrl_c_keeps_what_was_rendered_and_says_where(tmp_path, tiny_bundle):
     assert process.returncode == 130
     assert out == ""
     lines = err.splitlines()
-    assert lines[-1] == "edtalk: error: cancelled"
+    assert lines[1:] == ["edtalk: error: cancelled"]
     assert str(partial) in lines[0]
-    assert len(lines) == 2
     assert not output.exists()
     assert sum(1 for _ in VideoReader(partial)) > 0
 

@@ -264,7 +264,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(talk, tmp_pat
 
 
 def test_a_lip_pose_model_has_no_expressions(talk, short_sound):
-    sizes = ModelSizes(resolution=16, style=8, expression=0, channels={4: 4, 8: 4, 16: 4})
+    sizes = ModelSizes(resolution=16, style=32, expression=0, channels={4: 4, 8: 4, 16: 4})
     model = EDTalk(sizes).eval()
     result = talk(short_sound, model=model, lip="own")
     assert result.motion.expression is None
@@ -273,7 +273,7 @@ def test_a_lip_pose_model_has_no_expressions(talk, short_sound):
 
 
 def test_without_audio_to_lip_the_missing_file_is_named(talk, short_sound):
-    model = EDTalk(ModelSizes(resolution=16, style=8, channels={4: 4, 8: 4, 16: 4})).eval()
+    model = EDTalk(ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 4})).eval()
     with pytest.raises(MotionError, match=r"Audio2Lip\.pt"):
         talk(short_sound, model=model)
 
