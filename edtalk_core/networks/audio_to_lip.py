@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import UnsupportedCheckpoint
 
 # (outputs, kernel, stride, padding, residual) of the 13 blocks, published widths.
-_BLOCKS = (
+_BLOCKS: tuple[tuple[int, int, int | tuple[int, int], int, bool], ...] = (
     (32, 3, 1, 1, False),
     (32, 3, 1, 1, True),
     (32, 3, 1, 1, True),

@@ -25,7 +25,7 @@ class Autoencoder(ReconstructionStage):
     NAME = "autoencoder"
     EXPRESSES = False
     """Whether the expression takes part."""
-    TRAINED = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
+    TRAINED: ClassVar[tuple[str, ...]] = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
     DEFAULTS: ClassVar = {"losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 1.0}}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ class Expression(Autoencoder):
 
     NAME = "expression"
     EXPRESSES = True
-    TRAINED = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
+    TRAINED: ClassVar[tuple[str, ...]] = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
     DEFAULTS: ClassVar = {
         "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 0.0},
         "batch": 10,

@@ -8,13 +8,14 @@ shape once pose and the person's own average are taken out. A model taught so ha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .clips import MIRRORED, Clip
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 SPREAD = 4.0
 """Standard deviation of a pose weight over the clips. The published weights spread by a few units as well: the bases

@@ -44,7 +44,7 @@ def swap_mouth(
         np.ascontiguousarray(other.transpose(1, 2, 0)), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE
     )
     hull = cv2.convexHull(np.concatenate([own[_LOWER_FACE], moved[_LOWER_FACE]]).astype(np.float32))
-    mask = np.zeros((size, size), np.float32)
+    mask: np.ndarray = np.zeros((size, size), np.float32)
     cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1.0)
     mask = cv2.GaussianBlur(mask, (0, 0), size / 64)[:, :, None]
     mixed = image.transpose(1, 2, 0) * (1 - mask) + warped * mask
