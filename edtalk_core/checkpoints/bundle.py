@@ -98,11 +98,18 @@ def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return stored
 
 
-def convert(sources: Sequence[str | Path], target: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+def convert(
+    sources: Sequence[str | Path],
+    target: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    presets: Mapping[str, Sequence[float]] | None = None,
+) -> Path:
     """Make one bundle of weight files, such as EDTalk.pt and Audio2Lip.pt. Returns the path of the bundle.
 
     Optimiser states, discriminators and weights that inference never uses are left out. The metadata names each source
-    with its SHA-256. `dtype` as in `write_bundle`, which also tells the errors; others are those of `read_checkpoint`
+    with its SHA-256. `presets` (emotion -> expression weights) take the place of those in the files. `dtype` as in
+    `write_bundle`, which also tells the errors; others are those of `read_checkpoint`
     and `merge`, and ArgumentError when the target is one of the sources.
     """
     target = Path(target)
@@ -111,7 +118,10 @@ def convert(sources: Sequence[str | Path], target: str | Path, *, dtype: torch.d
     checkpoints = [read_checkpoint(source) for source in sources]
     tensors, metadata = merge(checkpoints)
     listed = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
-    return write_bundle(target, tensors, metadata=metadata | {"sources": json.dumps(listed)}, dtype=dtype)
+    metadata = metadata | {"sources": json.dumps(listed)}
+    if presets is not None:
+        metadata["presets"] = json.dumps(presets)
+    return write_bundle(target, tensors, metadata=metadata, dtype=dtype)
 
 
 def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -22,6 +22,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="weight file, .pt or .safetensors")
     parser.add_argument("-o", "--output", type=output_path, required=True, help="the bundle, a name in .safetensors")
     parser.add_argument("--dtype", choices=DTYPES, help="precision to store (default: as in the files)")
+    parser.add_argument(
+        "--presets",
+        type=Path,
+        metavar="STORE",
+        help="read the expression presets off the clips of this folder (edtalk prepare) whose emotion is known",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +40,14 @@ def run(args: argparse.Namespace) -> None:
     from ..inspection import inspect_file
 
     dtype = getattr(torch, DTYPES[args.dtype]) if args.dtype else None
-    path = convert(args.sources, args.output, dtype=dtype)
+    presets = None
+    if args.presets is not None:
+        from ..checkpoints.loading import load_model
+        from ..training.clips import ClipStore
+        from ..training.presets import read_presets
+
+        presets = read_presets(load_model(*args.sources), ClipStore(args.presets))
+    path = convert(args.sources, args.output, dtype=dtype, presets=presets)
     if args.json:
         print_json(inspect_file(path))
     else:

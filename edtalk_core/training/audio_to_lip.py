@@ -45,6 +45,7 @@ class AudioToLipStage(Stage):
 
     `options.sequence`: consecutive frames a sample (16). `options.widths`: channels of the audio encoder relative to
     the published ones (1.0). `options.measured`: see `motion_tracks`.
+    `options.gain`: factor on the lip weights to learn (1.0), since a regression moves less than a mouth does.
     """
 
     NAME = "audio-to-lip"
@@ -66,7 +67,9 @@ class AudioToLipStage(Stage):
         self.store = ClipStore(config.data, speech=True)
         self.sequence = int(config.options.get("sequence", 16))
         self.store.keep(lambda clip: len(clip) >= self.sequence, f"at least {self.sequence} frames")
-        self.tracks = motion_tracks(model, ClipStore(config.data), config)
+        gain = float(config.options.get("gain", 1.0))
+        tracks = motion_tracks(model, ClipStore(config.data), config)
+        self.tracks = {name: {**own, "lip": own["lip"] * gain} for name, own in tracks.items()}
         self.spread = (
             torch.cat([self.tracks[clip.info.name]["lip"] for clip in self.store.clips]).std(0).square().mean().sqrt()
         )
@@ -75,7 +78,9 @@ class AudioToLipStage(Stage):
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Mel windows (B,T,80,16), lip (B,T,lip), windows out of step (B,80,16), and frames for the image loss."""
-        windows, lips, others, sources, targets, poses, expressions = [], [], [], [], [], [], []
+        windows, lips, others, poses, expressions = [], [], [], [], []
+        sources: list[np.ndarray] = []
+        targets: list[np.ndarray] = []
         for _ in range(self.config.batch):
             clip = self.store.sample_clip(rng)
             tracks = self.tracks[clip.info.name]
