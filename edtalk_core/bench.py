@@ -1,0 +1,298 @@
+"""How fast a model is on this machine: milliseconds a frame, beside the floor that its convolutions set, and memory.
+
+The floor is the time of the convolutions alone, run bare: the styled 3x3 ones (plain and transposed), `to_flow` and
+`to_rgb`, with F.conv2d and F.conv_transpose2d, channels-last, at the shapes and strides and in the precision they have
+in rendering. It has no modulation, no activation and no FIR filter, though the filters are depthwise convolutions too;
+nor the finest `to_rgb`, which is run once a portrait. It is the faster of two ways: all frames of the batch in each
+convolution, or one frame after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from .errors import ArgumentError
+from .model import EDTalk, Portrait
+from .motion.motion import Motion
+from .networks.sizes import ModelSizes
+from .rendering import PRECISIONS, Renderer
+
+PUBLISHED = {"edtalk": ModelSizes(), "lip_pose": ModelSizes(expression=0)}
+"""Sizes of the published models, by variant."""
+
+MIB = 2**20
+
+
+def stand_in(variant: str, device: torch.device | str = "cpu") -> EDTalk:
+    """A model of the published sizes ("edtalk" or "lip_pose") with random weights, which take the same time."""
+    if variant not in PUBLISHED:
+        raise ArgumentError(f"The published models are {' and '.join(PUBLISHED)}, not {variant!r}.")
+    return EDTalk(PUBLISHED[variant]).eval().to(device)
+
+
+def bench(
+    model: EDTalk,
+    *,
+    precision: str = "auto",
+    batch: int = 4,
+    repeats: int = 7,
+    frames: int = 100,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Any]:
+    """Measure a model where it is; the result is made of plain values that JSON can carry.
+
+    Args:
+        model: what to measure; encoder and heads are measured in the precision of its weights.
+        precision: of rendering and of the floor, as in `Renderer`.
+        batch: frames computed together.
+        repeats: how often each time is taken. All are taken in turns, so that whatever else the machine does meets all
+            of them alike.
+        frames: number of frames that are streamed for the peak of memory.
+        progress: called after each round of repeats; it cancels by raising.
+
+    Returns:
+        `model`, `machine`, `precision`, `batch`, `repeats`: what was measured. `milliseconds_per_frame`: `encode` (of a
+        portrait), `read` (weights off a driver), `render` and `render_changing` (constant expression, another one every
+        frame), `floor`, each with its `median` and `best`. `ratio`: `render_to_floor`, `changing_to_constant`, each
+        the `median` of the rounds' ratios and the ratio of the `best` times. `gflop_per_frame`: floating-point work of
+        `render` and `render_changing`. `memory_mib`: peak while `frames` frames are streamed, and before.
+
+    Raises ArgumentError for numbers that are too small or an unknown precision.
+    """
+    if min(batch, repeats, frames) < 1:
+        raise ArgumentError("batch, repeats and frames must be at least 1.")
+    size, sizes = model.sizes.resolution, model.sizes
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.rand(batch, 3, size, size, generator=generator) * 2 - 1).to(model.device)
+    with torch.inference_mode():
+        portrait = model.encode_portrait(images[:1])
+    renderer = Renderer(model, portrait, precision=precision, batch=batch)
+    memory = _memory(renderer, portrait, frames)
+
+    constant = _motion(portrait, batch, changing=False)
+    changing = _motion(portrait, batch, changing=True)
+    floor = Floor(sizes, model.device, PRECISIONS[renderer.precision], batch)
+    tasks: dict[str, Callable[[], object]] = {
+        "encode": torch.inference_mode()(lambda: model.encode_portrait(images[:1])),
+        "read": torch.inference_mode()(lambda: model.read_weights(images)),
+        "render": lambda: list(renderer.stream(constant)),
+        "render_changing": lambda: list(renderer.stream(changing)),
+        "floor_batch": floor.all_frames_at_once,
+        "floor_single": floor.frame_by_frame,
+    }
+    work = {name: _gflop(tasks[name]) / batch for name in ("render", "render_changing")}  # warms up, too
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task()
+    for done in range(repeats):
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            task()
+            _wait(model.device)
+            seconds[name].append((time.perf_counter() - started) / (1 if name == "encode" else batch))
+        if progress is not None:
+            progress(done + 1, repeats)
+    ways = seconds.pop("floor_batch"), seconds.pop("floor_single")
+    seconds["floor"] = min(ways, key=statistics.median)
+
+    def ratio(one: str, other: str) -> dict[str, float]:
+        rounds = [a / b for a, b in zip(seconds[one], seconds[other], strict=True)]
+        return {
+            "median": round(statistics.median(rounds), 3),
+            "best": round(min(seconds[one]) / min(seconds[other]), 3),
+        }
+
+    return {
+        "model": {
+            "variant": sizes.variant,
+            "resolution": size,
+            "channels": {str(px): count for px, count in sorted(sizes.channels.items())},
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        },
+        "machine": machine(model.device),
+        "precision": renderer.precision,
+        "batch": batch,
+        "repeats": repeats,
+        "milliseconds_per_frame": {
+            name: {"median": round(statistics.median(taken) * 1e3, 3), "best": round(min(taken) * 1e3, 3)}
+            for name, taken in seconds.items()
+        },
+        "ratio": {
+            "render_to_floor": ratio("render", "floor"),
+            "changing_to_constant": ratio("render_changing", "render"),
+        },
+        "gflop_per_frame": {name: round(value, 3) for name, value in work.items()},
+        "memory_mib": memory,
+    }
+
+
+class Convolution(NamedTuple):
+    """One convolution of the generator."""
+
+    inputs: int
+    outputs: int
+    px: int
+    """Height and width of its input."""
+    kernel: int
+    upsample: bool
+    """Transposed with stride 2."""
+
+
+def convolutions(sizes: ModelSizes) -> list[Convolution]:
+    """The convolutions that rendering a frame takes, FIR filters apart."""
+    found = [Convolution(sizes.channels[4], sizes.channels[4], 4, 3, False)]
+    for px in sizes.levels:
+        channels = sizes.channels[px]
+        found.append(Convolution(sizes.channels[px // 2], channels, px // 2, 3, True))
+        found.append(Convolution(channels, channels, px, 3, False))
+        found += [Convolution(channels, 3, px, 1, False)] * (1 if px == sizes.resolution else 2)
+    return found
+
+
+class Floor:
+    """The convolutions of `batch` frames, bare."""
+
+    def __init__(self, sizes: ModelSizes, device: torch.device, dtype: torch.dtype, batch: int) -> None:
+        self._batch = batch
+        self._convolutions = convolutions(sizes)
+        largest = max(one.inputs * one.px**2 for one in self._convolutions)
+        self._data = torch.rand(batch * largest, device=device, dtype=dtype)
+        self._weights = [
+            torch.randn(
+                *((one.inputs, one.outputs) if one.upsample else (one.outputs, one.inputs)), one.kernel, one.kernel,
+                device=device, dtype=dtype,
+            ).contiguous(memory_format=torch.channels_last)
+            for one in self._convolutions
+        ]  # fmt: skip
+
+    @torch.no_grad()
+    def all_frames_at_once(self) -> None:
+        """Every convolution of the whole batch."""
+        self._run(self._batch)
+
+    @torch.no_grad()
+    def frame_by_frame(self) -> None:
+        """All convolutions of a frame before those of the next."""
+        for _ in range(self._batch):
+            self._run(1)
+
+    def _run(self, frames: int) -> None:
+        for (inputs, _, px, kernel, upsample), weight in zip(self._convolutions, self._weights, strict=True):
+            # Laid out channels-last.
+            x = self._data[: frames * px**2 * inputs].view(frames, px, px, inputs).permute(0, 3, 1, 2)
+            if upsample:
+                F.conv_transpose2d(x, weight, stride=2)
+            else:
+                F.conv2d(x, weight, padding=kernel // 2)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What computes: processor, accelerator if it is one, software."""
+    described: dict[str, Any] = {
+        "device": str(device),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if device.type == "cuda":
+        described["accelerator"] = torch.cuda.get_device_name(device)
+    return described
+
+
+def _motion(portrait: Portrait, frames: int, *, changing: bool) -> Motion:
+    """Moving lips and head, and an expression that changes every frame or never."""
+    generator = torch.Generator().manual_seed(frames)
+    motion = portrait.own.map(lambda own: own + torch.randn(frames, own.shape[1], generator=generator) * 0.1)
+    if not changing and motion.expression is not None:
+        motion = motion.with_tracks(expression=motion.expression[:1].expand(frames, -1))
+    return motion
+
+
+def _gflop(task: Callable[[], object]) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        task()
+    return counter.get_total_flops() / 1e9
+
+
+def _memory(renderer: Renderer, portrait: Portrait, frames: int) -> dict[str, str | float | None]:
+    """Peak while `frames` frames are streamed, and what was in use before, in MiB."""
+    on_cuda = renderer.device.type == "cuda"
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats(renderer.device)
+        before: int | None = torch.cuda.memory_allocated(renderer.device)
+    else:
+        before = _resident_after_reset()
+    for _ in renderer.stream(_motion(portrait, frames, changing=True)):
+        pass
+    peak = torch.cuda.max_memory_allocated(renderer.device) if on_cuda else _peak_resident()
+    return {
+        "of": "accelerator" if on_cuda else "process",
+        "frames": frames,
+        "before": None if before is None else round(before / MIB, 1),
+        "peak": None if peak is None else round(peak / MIB, 1),
+    }
+
+
+def _resident_after_reset() -> int | None:
+    """Bytes of memory the process holds; the peak starts anew there where the system allows it (Linux)."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return _peak_resident()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return _peak_resident()
+    return _status_bytes(status, "VmRSS")
+
+
+def _peak_resident() -> int | None:
+    """The most memory the process has held, in bytes; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return _status_bytes(status, "VmHWM")
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status_bytes(status: Path, key: str) -> int | None:
+    for line in status.read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _processor() -> str:
+    """The processor's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was asked to."""
+    backend = getattr(torch, device.type, None)
+    if backend is not None and hasattr(backend, "synchronize"):
+        backend.synchronize()
