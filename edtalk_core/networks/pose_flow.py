@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,10 @@ HEAD = 16
 LAGS = 8
 """Movements of this many preceding frames are given to every coupling as they are."""
 
-RECENT = (3, 12, 50)
-"""Frames over which the recent speed is averaged."""
+RECENT = (3, 12)
+"""Frames over which the recent speed is averaged; a third average is over all frames so far."""
+
+_TAIL = max(LAGS, *RECENT) + 1
 
 SPECTRUM = 80
 """Mel bands of a frame of speech."""
@@ -191,6 +193,21 @@ class FlowStep(nn.Module):
         return self.actnorm.inverse(h @ unmix.T), memory
 
 
+class Past(NamedTuple):
+    """What the flow keeps of the frames before: enough to go on, whatever their number."""
+
+    first: Tensor
+    """Where the clip started (B,1,pose), normalised as all of these."""
+    tail: Tensor
+    """The last frames (B,n,pose)."""
+    speed: Tensor
+    """Sum of the speeds so far (B,1)."""
+    place: Tensor
+    """Sum of the distances from the start so far (B,1,pose)."""
+    frames: int
+    """How many frames there were."""
+
+
 class PoseFlow(nn.Module):
     """Invertible map between the pose weights of a clip and noise z ~ N(0, 1), given its speech.
 
@@ -220,7 +237,7 @@ class PoseFlow(nn.Module):
             self.register_buffer(name, torch.full((pose,), float(name != "mean")))
         self.register_buffer("start", torch.eye(pose))
         self.speech = SpeechEncoder(48, audio)
-        context = (LAGS + 1) * pose + len(RECENT) + audio
+        context = (LAGS + 2) * pose + len(RECENT) + 1 + audio
         self.steps = nn.ModuleList(FlowStep(pose, context, width, span, dropout) for _ in range(steps))
 
     def hear(self, spectra: Tensor) -> Tensor:
@@ -230,22 +247,31 @@ class PoseFlow(nn.Module):
     def _chain(self) -> list[FlowStep]:
         return cast(list[FlowStep], list(self.steps))
 
-    def _past(self, x: Tensor, first: Tensor) -> Tensor:
+    def _past(self, x: Tensor, before: Past | None = None) -> tuple[Tensor, Past]:
         """What is known before the frame after each of x (B,T,pose), normalised: (B,T,context without audio).
 
-        `first` (B,1,pose) is where the clip started; before x[:, 0] nothing is known.
+        `before`: what this gave for the frames before x; None when x starts the clip.
         """
         frames = x.shape[1]
-        moves = torch.diff(x, dim=1, prepend=x[:, :1]) / self.pace
-        lagged = F.pad(moves, (0, 0, LAGS - 1, 0)).unfold(1, LAGS, 1).transpose(2, 3).flatten(2)
+        if before is None:
+            before = Past(x[:, :1], x[:, :0], x.new_zeros(len(x), 1), torch.zeros_like(x[:, :1]), 0)
+        joined = torch.cat([before.tail, x], dim=1)
+        moves = torch.diff(joined, dim=1, prepend=joined[:, :1]) / self.pace
+        lagged = F.pad(moves, (0, 0, LAGS - 1, 0)).unfold(1, LAGS, 1).transpose(2, 3).flatten(2)[:, -frames:]
         speed = moves.norm(dim=-1)
-        known = torch.arange(frames, device=x.device)
+        known = before.frames + torch.arange(frames, device=x.device)
+        speeds = before.speed + speed[:, -frames:].cumsum(1)
+        # One frame at an ordinary speed is always added: at the start nothing else is known.
         recent = [
-            # One frame at an ordinary speed is always added: at the start nothing else is known.
-            (F.pad(speed, (length - 1, 0)).unfold(1, length, 1).sum(-1) + 1) / (known.clamp(max=length) + 1)
+            (F.pad(speed, (length - 1, 0)).unfold(1, length, 1).sum(-1)[:, -frames:] + 1)
+            / (known.clamp(max=length) + 1)
             for length in RECENT
         ]
-        return torch.cat([lagged, x - first, (torch.stack(recent, dim=-1) + 0.05).log()], dim=-1)
+        pace = torch.stack([*recent, (speeds + 1) / (known + 1)], dim=-1)
+        place = x - before.first
+        places = before.place + place.cumsum(1)
+        features = torch.cat([lagged, place, places / (known + 1)[:, None], (pace + 0.05).log()], dim=-1)
+        return features, Past(before.first, joined[:, -_TAIL:], speeds[:, -1:], places[:, -1:], before.frames + frames)
 
     def _context(self, past: Tensor, audio: Tensor | None) -> Tensor:
         """Past (B,T,...) and audio features (B,T,audio), or None, to the context of the couplings."""
@@ -274,7 +300,7 @@ class PoseFlow(nn.Module):
         T is at least 2.
         """
         x = (pose - self.mean) / self.deviation
-        context = self._context(self._past(x, x[:, :1])[:, :-1], None if audio is None else audio[:, 1:])
+        context = self._context(self._past(x[:, :-1])[0], None if audio is None else audio[:, 1:])
         h = torch.diff(x, dim=1) / self.pace
         determinant = -self.pace.log().sum()
         for step in self._chain():
@@ -311,16 +337,15 @@ class PoseFlow(nn.Module):
         chain = self._chain()
         unmix = [torch.linalg.inv(step.convolution.weight()) for step in chain]
         memories: list[Memory | None] = [None] * len(chain)
-        poses, history, origin = [x], x, x
+        poses, before = [x], None
         for frame in range(1, z.shape[1]):
-            past = self._past(history, origin)[:, -1:]
+            past, before = self._past(x, before)
             context = self._context(past, None if audio is None else audio[:, frame : frame + 1])
             h = z[:, frame : frame + 1]
             for i in reversed(range(len(chain))):
                 h, memories[i] = chain[i].inverse(h, context, unmix[i], memories[i])
             x = x + h * self.pace
             poses.append(x)
-            history = torch.cat([history, x], dim=1)[:, -max(RECENT) - 1 :]
             if progress is not None:
                 progress(frame + 1, z.shape[1])
         return torch.cat(poses, dim=1) * self.deviation + self.mean
