@@ -22,6 +22,7 @@ from torch import Tensor
 
 from edtalk_core.model import EDTalk
 from edtalk_core.networks.audio_to_lip import AudioToLip
+from edtalk_core.networks.layers import blur
 from edtalk_core.networks.sizes import ModelSizes
 
 SMALL = ModelSizes(
@@ -274,6 +275,18 @@ def test_gradients_equal_those_of_the_plain_formulas(batch: int):
         assert (ours is None) == (theirs is None), name
         if ours is not None and theirs is not None:
             assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-9), name
+
+
+@pytest.mark.parametrize("size", [(5, 8), (6, 7)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pad", [1, 2])
+def test_blur_and_its_gradients(pad: int, stride: int, size: tuple[int, int]):
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    expected = upfirdn(x, 4.0, 1, stride, (pad, pad))
+    assert torch.allclose(blur(x, pad, 4.0, stride), expected)
+    assert torch.allclose(blur(x.requires_grad_(), pad, 4.0, stride), expected)
+    assert torch.autograd.gradcheck(lambda x: blur(x, pad, 4.0, stride), x)
+    assert torch.autograd.gradgradcheck(lambda x: blur(x, pad, 4.0, stride).square(), x)
 
 
 # --- the published size ----------------------------------------------------------------------------------------------
