@@ -103,6 +103,8 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
             started = time.perf_counter()
             rng = np.random.default_rng([config.seed, 0, step, accelerator.process_index])
             batch = {name: value.to(accelerator.device) for name, value in stage.batch(rng).items()}
+            # Dropout too depends on nothing but seed, step and process.
+            torch.manual_seed(int(rng.integers(2**31)))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             with accelerator.autocast():
