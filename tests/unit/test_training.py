@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from edtalk_core.checkpoints.bundle import convert
 from edtalk_core.checkpoints.loading import load_model
+from edtalk_core.cli import main
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.media.picture import picture_to_image, read_picture
 from edtalk_core.model import EDTalk
@@ -293,6 +295,52 @@ def test_unusable_settings_file(content: str, tmp_path: Path):
         file.write_text(content)
     with pytest.raises(ArgumentError, match=r"settings\.yaml"):
         read_config("autoencoder", file, {"data": "d", "out": "o"})
+
+
+# The command
+
+
+def test_command_lists_the_stages(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(STAGES)
+    assert main(["train", "--list", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == list(STAGES)
+
+
+def test_command_trains_and_goes_on(face_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump({**TINY, "steps": 1}))
+    out = tmp_path / "run"
+    arguments = ["train", "autoencoder", "--config", str(file), "--data", str(face_store), "--out", str(out)]
+    settings = ["--set", "losses.adversarial=0", "--set", "learning_rate=1e-3", "--set", "channels.16=8"]
+    assert main([*arguments, *settings]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "checkpoint-000001.safetensors")
+    config = json.loads((out / "config.json").read_text())
+    assert config["losses"]["adversarial"] == 0
+    assert config["losses"]["l1"] == 1
+    assert config["learning_rate"] == 1e-3
+    assert config["channels"] == {"4": 16, "8": 16, "16": 8}
+    assert main([*arguments, *settings, "--set", "steps=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["checkpoint"].endswith("checkpoint-000002.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "autoencoder"),
+        (["encoder"], "encoder"),
+        (["autoencoder"], "data"),
+        (["autoencoder", "--set", "batch"], "NAME=VALUE"),
+        (["autoencoder", "--set", "batch=["], "YAML"),
+        (["autoencoder", "--set", "bach=1"], "bach"),
+        (["autoencoder", "--config", "nowhere.yaml"], r"nowhere.yaml"),
+    ],
+    ids=["no stage", "unknown stage", "no data", "no value", "no YAML", "unknown setting", "no file"],
+)
+def test_command_explains_mistakes(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", *arguments]) == 2
+    assert word in capsys.readouterr().err
 
 
 # Clips and views
