@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.checkpoints.loading import load_model
+from edtalk_core.devices import fastest_device
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, MotionError, OutOfMemory
 from edtalk_core.media.picture import images_to_pictures, picture_to_image, read_picture
 from edtalk_core.model import EDTalk, Portrait
@@ -164,6 +165,18 @@ def test_a_model_of_another_precision_renders(dtype: torch.dtype):
     plain.load_state_dict(model.state_dict())
     same = Portrait(portrait.latent.float(), tuple(f.float() for f in portrait.features), portrait.own)
     assert rms_error(rendered, directly(plain, same, tracks)) < 1e-4
+
+
+@pytest.mark.skipif(fastest_device().type == "cpu", reason="needs an accelerator")
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_an_accelerator_gives_the_same_frames(precision: str):
+    model = small_model()
+    portrait = portrait_of(model)
+    tracks = tracks_for(SMALL, 10, "steps")
+    expected = Renderer(model, portrait, precision="fp32").render(**tracks)
+    moved = Renderer(small_model().to(fastest_device()), portrait, precision=precision).render(**tracks)
+    assert moved.device.type == fastest_device().type
+    assert rms_error(moved.cpu(), expected) < 0.1  # TF32 and 16 bits are coarse, and this model's features are noise
 
 
 def test_inference_mode_and_training_go_on_with_what_was_made_in_the_other():
