@@ -163,9 +163,14 @@ def test_ctrl_c_keeps_what_was_rendered_and_says_where(tmp_path, tiny_bundle):
     motion = save_motion(Motion(lip=torch.randn(50_000, 20)), tmp_path / "long.safetensors")
     output = tmp_path / "long.mp4"
     command = [sys.executable, "-m", "edtalk_core.cli", "animate", PORTRAIT, "--motion", motion, "-o", output]
-    process = subprocess.Popen(
-        [*command, "--model", tiny_bundle], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # A test runner that was started in the background ignores Ctrl-C, and its children would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [*command, "--model", tiny_bundle], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     partial = tmp_path / "long.partial.mp4"
     deadline = time.monotonic() + 120
     while not (partial.is_file() and partial.stat().st_size > 2_000) and time.monotonic() < deadline:
