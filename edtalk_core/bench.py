@@ -197,7 +197,10 @@ class Floor:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What computes: processor, accelerator if it is one, software."""
+    """What computes: processor, accelerator if it is one, software; and `load`, how many processes want to run.
+
+    With more of them than cores the times say little: many short operations wait for each other longer than few long.
+    """
     described: dict[str, Any] = {
         "device": str(device),
         "processor": _processor(),
@@ -208,6 +211,8 @@ def machine(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+    if hasattr(os, "getloadavg"):
+        described["load"] = round(os.getloadavg()[0], 2)
     if device.type == "cuda":
         described["accelerator"] = torch.cuda.get_device_name(device)
     return described
