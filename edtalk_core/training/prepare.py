@@ -2,7 +2,8 @@
 
 Crops are those of the published preprocessing: one box for a clip, the union of the face's boxes over time, extended by
 a tenth on each side. Where the picture cuts, the face is lost or leaves the place it started from (overlap with its
-first box of at most a quarter, as published), a clip ends and the next begins.
+first box of at most a quarter, as published), a clip ends and the next begins. Videos that are face crops already keep
+their box, and only cuts and losses end a clip.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[
     width, height = reader.size
     if cropped and width != height:
         raise EDTalkError(f"It is {width} x {height}, not a square face crop: prepare it without --cropped.")
-    pieces = find_pieces(resample_frames(reader, FPS))
+    pieces = find_pieces(resample_frames(reader, FPS), anywhere=cropped)
     if not pieces:
         raise EDTalkError("No face was found in it.")
     waveform = _read_waveform(video, reader.has_audio)
@@ -266,8 +267,11 @@ class Piece:
         return float(left), float(top), float(right), float(bottom)
 
 
-def find_pieces(frames: Iterable[NDArray[np.uint8]]) -> list[Piece]:
-    """Stretches of frames (H,W,3) uint8 in which one face, the largest at their start, is followed without a cut."""
+def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) -> list[Piece]:
+    """Stretches of frames (H,W,3) uint8 in which one face, the largest at their start, is followed without a cut.
+
+    A stretch also ends where the face leaves the place it started from, unless it may go `anywhere`.
+    """
     import cv2
 
     from ..face.geometry import overlap
@@ -316,8 +320,8 @@ def find_pieces(frames: Iterable[NDArray[np.uint8]]) -> list[Piece]:
             face, piece = faces[followed], pieces[-1]
             assert face.landmarks is not None
             moved = np.linalg.norm(face.landmarks.mean(axis=0) - piece.landmarks[-1].mean(axis=0))
-            left_its_place = float(overlap(piece.boxes[0], np.array([face.box]))[0]) <= SAME
-            if left_its_place or moved / (lost + 1) > JUMP * face.side:
+            left = not anywhere and float(overlap(piece.boxes[0], np.array([face.box]))[0]) <= SAME
+            if left or moved / (lost + 1) > JUMP * face.side:
                 end()
         elif followed is not None:
             piece = pieces[-1]

@@ -318,6 +318,19 @@ def test_a_cut_divides_the_video(portrait: np.ndarray):
     assert all(len(piece.landmarks) == len(piece.boxes) for piece in pieces)
 
 
+def test_face_that_wanders_ends_the_clip_only_where_its_box_is_chosen(portrait: np.ndarray):
+    import cv2
+
+    frames = [
+        cv2.warpAffine(portrait, np.array([[0.5, 0, x], [0, 0.5, 60]]), (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        for x in np.linspace(0, 150, 60)
+    ]
+    lengths = [len(piece.landmarks) for piece in find_pieces(frames)]
+    assert len(lengths) > 1
+    assert sum(lengths) == 60
+    assert [len(piece.landmarks) for piece in find_pieces(frames, anywhere=True)] == [60]
+
+
 def test_landmarks_that_slid_off_the_face_are_dropped(portrait: np.ndarray):
     """After a cut that the picture hardly shows, the mesh wanders where the face was and still thinks it sees one."""
     import cv2
