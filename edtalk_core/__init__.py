@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from .face.crop import Crop, crop_portrait, crop_video
     from .media.audio import Audio, pad_silence, read_audio
-    from .media.mel import mel_windows
+    from .media.mel import AudioFeatures, encode_audio, mel_windows
     from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
     from .media.video import VideoReader, VideoWriter, resample_frames
     from .model import EDTalk, Portrait
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .motion.sources import (
         motion_from_audio,
         motion_from_flow,
+        motion_from_frames,
         motion_from_picture,
         motion_from_preset,
         motion_from_video,
@@ -79,7 +80,11 @@ _HOMES = {
         "pad_silence",
         "read_audio",
     ),
-    "media.mel": ("mel_windows",),
+    "media.mel": (
+        "AudioFeatures",
+        "encode_audio",
+        "mel_windows",
+    ),
     "media.picture": (
         "images_to_pictures",
         "picture_to_image",
@@ -104,6 +109,7 @@ _HOMES = {
     "motion.sources": (
         "motion_from_audio",
         "motion_from_flow",
+        "motion_from_frames",
         "motion_from_picture",
         "motion_from_preset",
         "motion_from_video",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,7 @@ import torch
 from ..errors import ArgumentError, MotionError, VideoError
 from ..face.crop import VideoCrop, crop_video
 from ..media.audio import Audio, pad_silence, read_audio
-from ..media.mel import FRAME_SAMPLES, gather_windows, mel_spectrogram
+from ..media.mel import AudioFeatures, encode_audio
 from ..media.picture import picture_to_image
 from ..media.video import VideoReader, frame_count_for, resample_frames
 from ..networks.pose_flow import frame_spectra
@@ -34,7 +34,7 @@ Progress = Callable[[int, int | None], None]
 
 def motion_from_audio(
     model: EDTalk,
-    audio: Audio | str | os.PathLike[str],
+    audio: Audio | AudioFeatures | str | os.PathLike[str],
     *,
     silence_before: float = 0.0,
     silence_after: float = 0.0,
@@ -45,9 +45,9 @@ def motion_from_audio(
 
     Args:
         model: one with an audio-to-lip network.
-        audio: a sound, or the path of a sound file or of a video with sound.
+        audio: a sound or its features, or the path of a sound file or of a video with sound.
         silence_before: seconds of silence put in front, in which the mouth is closed.
-        silence_after: seconds of silence put at the end.
+        silence_after: seconds of silence put at the end. Neither goes with features: pad the sound they are made of.
         batch: frames computed at once.
 
     Returns:
@@ -65,17 +65,15 @@ def motion_from_audio(
             "load_model('EDTalk.pt', 'Audio2Lip.pt')."
         )
     _check_batch(batch)
-    mono = pad_silence(read_audio(audio), silence_before, silence_after).to_mono()
-    mel = mel_spectrogram(mono)
-    frames = len(mono) // FRAME_SAMPLES
+    features = _features(audio, silence_before, silence_after)
     parameter = next(network.parameters())
     lips = []
     with torch.inference_mode():
-        for first in range(0, frames, batch):
-            last = min(first + batch, frames)
-            lips.append(network(gather_windows(mel, first, last).to(parameter)).float().cpu())
+        for first in range(0, features.frames, batch):
+            last = min(first + batch, features.frames)
+            lips.append(network(features.windows(first, last).to(parameter)).float().cpu())
             if progress:
-                progress(last, frames)
+                progress(last, features.frames)
         return Motion(lip=smooth(torch.cat(lips)), fps=FPS)
 
 
@@ -112,7 +110,6 @@ def motion_from_video(
         FaceError: there is no face, or not the one asked for.
         ArgumentError: an argument out of its range.
     """
-    _check_batch(batch)
     path = Path(path)
     if path.is_file() and (kind := file_kind(path)) in _DATA_KINDS:
         raise VideoError(
@@ -120,7 +117,33 @@ def motion_from_video(
             "here give the video of a face."
         )
     reader = VideoReader(path)
+    return motion_from_frames(
+        model, lambda: reader, reader.duration, face=face, box=box, crop=crop, batch=batch, progress=progress
+    )
+
+
+def motion_from_frames(
+    model: EDTalk,
+    open_frames: Callable[[], Iterable[tuple[float, np.ndarray]]],
+    duration: float,
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: Sequence[float] | None = None,
+    crop: Literal["auto", "box", "none"] = "auto",
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[Motion, VideoCrop]:
+    """As `motion_from_video`, of frames that are no file.
+
+    Args:
+        model: any variant.
+        open_frames: opens the frames anew, (seconds, picture (H,W,3) uint8 RGB) in order; called once or twice.
+        duration: seconds that they last, to tell the progress of.
+        face: and the others: see `motion_from_video`.
+    """
+    _check_batch(batch)
     passes = 1 if box is not None or crop == "none" else 2
+    expected = round(duration * FPS)
     searched = 0
 
     def report(done: int, frames: int) -> None:
@@ -130,10 +153,10 @@ def motion_from_video(
     def report_search(done: int, _: int | None) -> None:
         nonlocal searched
         searched = done
-        report(done, max(done, round(reader.duration * FPS)))
+        report(done, max(done, expected))
 
     found, pictures = crop_video(
-        lambda: resample_frames(reader, FPS),
+        lambda: resample_frames(open_frames(), FPS),
         size=model.sizes.resolution,
         face=face,
         box=box,
@@ -150,7 +173,7 @@ def motion_from_video(
             if expression is not None:
                 expressions.append(expression.float().cpu())
             done += len(images)
-            report(searched + done, searched or max(done, round(reader.duration * FPS)))
+            report(searched + done, searched or max(done, expected))
         motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
     return motion, found
 
@@ -187,7 +210,7 @@ def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anc
 
 def motion_from_flow(
     model: EDTalk,
-    audio: Audio | str | os.PathLike[str] | None,
+    audio: Audio | AudioFeatures | str | os.PathLike[str] | None,
     anchor: Motion,
     *,
     duration: float | None = None,
@@ -200,7 +223,8 @@ def motion_from_flow(
 
     Args:
         model: one with a pose flow.
-        audio: a sound, or the path of a sound file or of a video with sound; None for a head that only listens.
+        audio: a sound or its features, or the path of a sound file or of a video with sound; None for a head that only
+            listens.
         anchor: the motion in whose first pose the head starts and about which it stays (`Portrait.own`).
         duration: seconds; by default those of the sound. Without sound it must be given.
         seed: the same seed gives the same motion.
@@ -220,15 +244,24 @@ def motion_from_flow(
         raise MotionError("This model has no pose flow, so it cannot make up how the head moves. Load one that has.")
     spectra = None
     if audio is not None:
-        sound = read_audio(audio)
-        duration = sound.duration if duration is None else duration
-        mono = sound.to_mono()
-        spectra = frame_spectra(gather_windows(mel_spectrogram(mono), 0, len(mono) // FRAME_SAMPLES))
+        features = _features(audio)
+        duration = features.duration if duration is None else duration
+        spectra = frame_spectra(features.windows())
     elif duration is None:
         raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
     frames = max(1, frame_count_for(duration, FPS))
     first = anchor.track("pose")[0]
     return sample_pose(model.pose_flow, spectra, frames, first, seed, temperature, amount, progress=progress)
+
+
+def _features(
+    audio: Audio | AudioFeatures | str | os.PathLike[str], silence_before: float = 0.0, silence_after: float = 0.0
+) -> AudioFeatures:
+    if not isinstance(audio, AudioFeatures):
+        return encode_audio(pad_silence(read_audio(audio), silence_before, silence_after))
+    if silence_before or silence_after:
+        raise ArgumentError("Silence is added to a sound, not to its features: pad the sound before encoding it.")
+    return audio
 
 
 def _check_batch(batch: int) -> None:

@@ -266,3 +266,27 @@ def test_refuses(model, lip_pose_model, use, error, word):
     with pytest.raises(error, match=word) as caught:
         use(model, lip_pose_model)
     assert isinstance(caught.value, EDTalkError)
+
+
+def test_features_say_what_the_sound_says(tiny_bundle: Path):
+    from edtalk_core import Audio, encode_audio, load_model, motion_from_audio
+
+    model = load_model(str(tiny_bundle))
+    sound = Audio(np.random.default_rng(0).uniform(-0.3, 0.3, (2, 44_100)).astype(np.float32), 44_100)
+    features = encode_audio(sound)
+    assert (features.frames, features.duration) == (25, 1.0)
+    assert motion_from_audio(model, features).equals(motion_from_audio(model, sound))
+    with pytest.raises(ArgumentError, match="pad the sound"):
+        motion_from_audio(model, features, silence_after=1.0)
+
+
+def test_frames_of_no_file_are_read_like_those_of_one(tiny_bundle: Path, shared: Path):
+    from edtalk_core import VideoReader, load_model, motion_from_frames, motion_from_video
+
+    model = load_model(str(tiny_bundle))
+    path = shared / "data" / "clips" / "lp_man0_00.mp4"
+    frames = list(VideoReader(path))
+    motion, found = motion_from_frames(model, lambda: frames, 78 / 25, crop="none")
+    expected, expected_crop = motion_from_video(model, path, crop="none")
+    assert motion.equals(expected)
+    assert found.box == expected_crop.box
