@@ -151,7 +151,7 @@ def animate(
     settings: dict[str, object] = {**sources, "expression": os.path.basename(sources["expression"])}
     if sources["pose"] == "flow":
         settings |= {"seed": seed, "temperature": temperature}
-    writer = VideoWriter(output, rate, (size, size), sound, _provenance(settings))
+    writer = VideoWriter(output, rate, (size, size), sound, provenance(settings))
 
     cut = crop_portrait(read_picture(portrait), size=size, face=face, box=box, mode=crop)
     warnings = [cut.warning] if cut.warning else []
@@ -348,7 +348,7 @@ def _read_text(path: Path) -> str:
         raise MotionError(f"{path} is neither a preset file nor a timeline in text ({error}).") from error
 
 
-def _provenance(settings: Mapping[str, object]) -> dict[str, str]:
+def provenance(settings: Mapping[str, object]) -> dict[str, str]:
     """Tags that say what the video is; no names of files, which may be private."""
     return {
         "comment": f"AI-generated with EDTalk {__version__}: a still portrait animated by software.",

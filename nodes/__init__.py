@@ -1,0 +1,24 @@
+"""The ComfyUI nodes: thin adapters over `edtalk_core`, a module for each step of the graph."""
+
+from __future__ import annotations
+
+import os
+
+import folder_paths
+from comfy_api.latest import ComfyExtension, io
+
+from .audio import EncodeAudio, LipFromAudio
+from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
+from .portrait import LoadPortrait
+from .render import RenderFrames, RenderVideo
+
+
+class EDTalkExtension(ComfyExtension):
+    """The pack's nodes, in the order of the graph, and its folder of models."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node of the pack."""
+        # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
+        folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
+        folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
+        return [LoadModel, LoadPortrait, EncodeAudio, LipFromAudio, RenderFrames, RenderVideo]

@@ -1,0 +1,82 @@
+"""Encode Audio, Lip Weights from Audio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..edtalk_core.media.audio import pad_silence
+from ..edtalk_core.media.mel import AudioFeatures, encode_audio
+from ..edtalk_core.motion.sources import motion_from_audio
+from .execution import Progress, on_device
+from .sockets import FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, audio_of, sound_of
+
+
+class EncodeAudio(io.ComfyNode):
+    """AUDIO -> audio features."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkEncodeAudio",
+            display_name="EDTalk Encode Audio",
+            category="EDTalk/audio",
+            description="Prepares a sound for lips and head motion. Any sample rate, any number of channels, any "
+            "language; silence can be added at both ends.",
+            inputs=[
+                io.Audio.Input("audio", tooltip="Speech. Of a batch the first sound is used."),
+                io.Float.Input(
+                    "silence_before",
+                    default=0.0,
+                    min=0.0,
+                    max=60.0,
+                    step=0.1,
+                    tooltip="Seconds of silence in front, mouth closed.",
+                ),
+                io.Float.Input(
+                    "silence_after",
+                    default=0.0,
+                    min=0.0,
+                    max=60.0,
+                    step=0.1,
+                    tooltip="Seconds of silence at the end, mouth closed.",
+                ),
+            ],
+            outputs=[
+                FeaturesSocket.Output("features", display_name="features", tooltip="What the models hear."),
+                io.Audio.Output("padded", display_name="audio", tooltip="The sound itself, silence included."),
+                io.Float.Output("seconds", display_name="seconds", tooltip="Its length, silence included."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, audio: dict[str, Any], silence_before: float, silence_after: float) -> io.NodeOutput:
+        """Encode the sound."""
+        sound = pad_silence(audio_of(audio), silence_before, silence_after)
+        return io.NodeOutput(encode_audio(sound), sound_of(sound), sound.duration)
+
+
+class LipFromAudio(io.ComfyNode):
+    """Audio features -> lip weights."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkLipFromAudio",
+            display_name="EDTalk Lip Weights from Audio",
+            category="EDTalk/audio",
+            description="The mouth that says what is heard: 20 lip weights for each frame, 25 frames a second.",
+            inputs=[
+                ModelSocket.Input("model", tooltip="A model with an audio-to-lip network, such as demo or EDTalk."),
+                FeaturesSocket.Input("features", tooltip="From Encode Audio."),
+            ],
+            outputs=[MotionSocket.Output("lip", display_name="lip", tooltip="A motion with a lip track, 25 fps.")],
+        )
+
+    @classmethod
+    def execute(cls, model: LoadedModel, features: AudioFeatures) -> io.NodeOutput:
+        """Read the lips off the sound."""
+        return io.NodeOutput(motion_from_audio(on_device(model), features, progress=Progress()))

@@ -1,0 +1,118 @@
+"""Load Model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import folder_paths
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ..edtalk_core.checkpoints.catalogue import MODELS, models_folder
+from ..edtalk_core.checkpoints.download import download
+from ..edtalk_core.checkpoints.loading import load_model
+from ..edtalk_core.errors import UnsupportedCheckpoint
+from ..edtalk_core.model import EDTalk
+from .execution import Progress, tell
+from .sockets import LoadedModel, ModelSocket
+
+MODELS_FOLDER = "edtalk"
+MODEL_EXTENSIONS = {".safetensors", ".pt", ".pth"}
+
+DEMO = "demo (built in)"
+PUBLISHED = {"EDTalk (lip, pose, expression)": "edtalk", "EDTalk lip+pose": "edtalk_lip_pose"}
+"""Entries that are always there, whether their files are on disk or not: a shared workflow must load before that."""
+AUDIO_TO_LIP_FILE = "Audio2Lip.pt"
+
+
+class ModelHolder(torch.nn.Module):
+    """What the patcher manages. It writes a `device` attribute, which EDTalk itself derives from its weights."""
+
+    def __init__(self, edtalk: EDTalk) -> None:
+        super().__init__()
+        self.edtalk = edtalk
+
+
+class LoadModel(io.ComfyNode):
+    """A model from the fixed list or from models/edtalk."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        own = [name for name in folder_paths.get_filename_list(MODELS_FOLDER) if Path(name).name not in _published()]
+        return io.Schema(
+            node_id="EDTalkLoadModel",
+            display_name="EDTalk Load Model",
+            category="EDTalk",
+            description="Loads an EDTalk model: the built-in demo model, a published one (fetched when it is used for "
+            "the first time), or a file from models/edtalk.",
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=[DEMO, *PUBLISHED, *own],
+                    default=DEMO,
+                    tooltip="demo: small, comes with the pack, non-commercial. EDTalk: the published weights, about "
+                    "1 GB, fetched into models/edtalk on first use (not cleared for commercial use). Others: files of "
+                    "yours in models/edtalk.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", "fp32", "bf16", "fp16"],
+                    default="auto",
+                    tooltip="What frames are computed in. auto measures which is fastest on your device and safe.",
+                ),
+            ],
+            outputs=[
+                ModelSocket.Output("edtalk_model", display_name="model", tooltip="The model, managed by ComfyUI.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: str, precision: str) -> io.NodeOutput:
+        """Load the files, fetching what is published and not there."""
+        files = _files(model)
+        edtalk = load_model(*files)
+        speech = folder_paths.get_full_path(MODELS_FOLDER, AUDIO_TO_LIP_FILE)
+        if edtalk.audio_to_lip is None and speech is not None:
+            edtalk = load_model(*files, speech)
+        patcher = ModelPatcher(
+            ModelHolder(edtalk),
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+        return io.NodeOutput(LoadedModel(patcher, model, precision))
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, **_: Any) -> str:
+        """Load anew when a file of the user's was replaced."""
+        path = folder_paths.get_full_path(MODELS_FOLDER, model)
+        return f"{model} {Path(path).stat().st_mtime_ns}" if path else model
+
+
+def _published() -> set[str]:
+    return {file for files in MODELS.values() for file in files}
+
+
+def _files(model: str) -> list[Path | str]:
+    """The files behind an entry of the list."""
+    if model == DEMO:
+        return ["demo"]
+    if model in PUBLISHED:
+        return [_published_file(name) for name in MODELS[PUBLISHED[model]]]
+    path = folder_paths.get_full_path(MODELS_FOLDER, model)
+    if path is None:
+        folders = ", ".join(folder_paths.get_folder_paths(MODELS_FOLDER))
+        raise UnsupportedCheckpoint(f"The model {model} is not on this machine; put the file into {folders}.")
+    return [Path(path)]
+
+
+def _published_file(name: str) -> Path:
+    """A published file, looked for in ComfyUI's folders and the library's own, else fetched into ComfyUI's."""
+    for path in (folder_paths.get_full_path(MODELS_FOLDER, name), models_folder() / name):
+        if path is not None and Path(path).is_file():
+            return Path(path)
+    tell(f"Fetching {name} ...")
+    return download(name, folder_paths.get_folder_paths(MODELS_FOLDER)[0], progress=Progress("bytes"))

@@ -1,0 +1,136 @@
+"""Load Portrait."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..edtalk_core.errors import ArgumentError
+from ..edtalk_core.face.crop import crop_portrait
+from ..edtalk_core.media.picture import picture_to_image
+from ..edtalk_core.model import Portrait
+from .execution import on_device, warn
+from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, image_of, picture_of
+
+
+class LoadPortrait(io.ComfyNode):
+    """IMAGE -> portrait."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkLoadPortrait",
+            display_name="EDTalk Load Portrait",
+            category="EDTalk",
+            description="Finds the face in a picture, crops it as the model wants it, and encodes it. Photos, "
+            "paintings, generated pictures. If the crop is wrong the result looks like jelly: have a look at it.",
+            inputs=[
+                ModelSocket.Input("model", tooltip="From Load Model."),
+                io.Image.Input("image", tooltip="The picture. The face should look ahead and be at least 100 px high."),
+                io.Combo.Input(
+                    "crop",
+                    options=["auto", "template", "box", "none"],
+                    default="auto",
+                    tooltip="auto: right for most pictures. template: eyes, nose and jaw to fixed places, head turned "
+                    "upright. box: a square about the face, as in driver videos. none: the picture is a crop already.",
+                ),
+                io.Int.Input(
+                    "face",
+                    default=0,
+                    min=0,
+                    max=99,
+                    tooltip="Which face, if there are several: 0 is the largest, 1 the next.",
+                ),
+                io.String.Input(
+                    "box",
+                    default="",
+                    placeholder="left, top, right, bottom",
+                    tooltip="Where no face is found (drawings, masks): left, top, right, bottom of the face in pixels, "
+                    "forehead to chin. Empty: look for it. A face mask does the same.",
+                ),
+                io.Int.Input(
+                    "batch_index",
+                    default=0,
+                    min=-4096,
+                    max=4095,
+                    tooltip="Which image of a batch: 0 is the first, -1 the last.",
+                ),
+                io.Mask.Input(
+                    "face_mask",
+                    optional=True,
+                    tooltip="Paint over the face, forehead to chin, instead of typing a box.",
+                ),
+            ],
+            outputs=[
+                PortraitSocket.Output("portrait", display_name="portrait", tooltip="For Render, presets and poses."),
+                io.Image.Output("crop_image", display_name="crop", tooltip="What the model sees, 256x256."),
+                MotionSocket.Output(
+                    "own", display_name="own motion", tooltip="What the face does in the picture: one frame."
+                ),
+                io.String.Output(
+                    "warning", display_name="warning", tooltip="What may spoil the result; empty when all is well."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: LoadedModel,
+        image: torch.Tensor,
+        crop: str,
+        face: int,
+        box: str,
+        batch_index: int,
+        face_mask: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Crop and encode."""
+        picture = picture_of(image, batch_index)
+        given = parse_box(box) or (
+            box_of_mask(face_mask, batch_index, picture.shape[:2]) if face_mask is not None else None
+        )
+        edtalk = on_device(model)
+        size = edtalk.sizes.resolution
+        cut = crop_portrait(
+            picture,
+            size=size,
+            face="largest" if face == 0 or given else face,
+            box=given,
+            mode="box" if given else crop,  # type: ignore[arg-type]
+        )
+        encoded = edtalk.encode_portrait(picture_to_image(cut.picture, size))
+        portrait = Portrait(encoded.latent.cpu(), tuple(feature.cpu() for feature in encoded.features), encoded.own)
+        warn(cut.warning)
+        return io.NodeOutput(
+            EncodedPortrait(model, portrait, cut), image_of(cut.picture), encoded.own, cut.warning or ""
+        )
+
+
+def parse_box(text: str) -> tuple[float, float, float, float] | None:
+    """A box as typed, "left, top, right, bottom"; None if nothing is. ArgumentError for anything else."""
+    numbers = text.replace(",", " ").split()
+    if not numbers:
+        return None
+    try:
+        left, top, right, bottom = map(float, numbers)
+    except ValueError:
+        raise ArgumentError(f"A box is four numbers, left, top, right, bottom; got {text!r}.") from None
+    return left, top, right, bottom
+
+
+def box_of_mask(mask: torch.Tensor, index: int, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The box around what is painted in a MASK (B,H,W), in pixels of a picture of `size` (height, width).
+
+    Raises ArgumentError when nothing is painted.
+    """
+    one = mask[index] if -len(mask) <= index < len(mask) else mask[0]
+    painted = one.cpu().numpy() > 0.5
+    if not painted.any():
+        raise ArgumentError("The face mask is empty: paint over the face, forehead to chin, or unplug it.")
+    (top, bottom), (left, right) = (
+        (int(np.flatnonzero(painted.any(axis))[0]), int(np.flatnonzero(painted.any(axis))[-1]) + 1) for axis in (1, 0)
+    )
+    down, across = size[0] / painted.shape[0], size[1] / painted.shape[1]
+    return left * across, top * down, right * across, bottom * down

@@ -1,0 +1,278 @@
+"""Render Frames, Render Video."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from typing import Any
+
+import comfy.model_management
+import folder_paths
+import numpy as np
+import torch
+from comfy.cli_args import args
+from comfy_api.latest import InputImpl, io, ui
+
+from ..edtalk_core.errors import ArgumentError, OutOfMemory
+from ..edtalk_core.media.audio import Audio
+from ..edtalk_core.media.video import VideoWriter, exact_fps, frame_count_for
+from ..edtalk_core.motion.motion import TRACKS, Motion
+from ..edtalk_core.motion.operations import combine
+from ..edtalk_core.pipeline import provenance
+from ..edtalk_core.rendering import Renderer
+from .execution import Progress, on_device, tell
+from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
+
+LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
+SILENCE_RATE = 44_100
+
+
+def _inputs() -> list[io.Input]:
+    """What both render nodes take, in the same order."""
+    return [
+        PortraitSocket.Input("portrait", tooltip="From Load Portrait; it brings its model along."),
+        MotionSocket.Input(
+            "lip", optional=True, tooltip="A motion whose lip track moves the mouth. Unplugged: the portrait's own."
+        ),
+        MotionSocket.Input(
+            "pose", optional=True, tooltip="A motion whose pose track moves the head. Unplugged: the portrait's own."
+        ),
+        MotionSocket.Input(
+            "expression",
+            optional=True,
+            tooltip="A motion whose expression track moves brows, eyes and cheeks. Unplugged: the portrait's own.",
+        ),
+        io.Audio.Input("audio", optional=True, tooltip="The sound that goes with it."),
+        io.Float.Input(
+            "fps",
+            default=25.0,
+            min=1.0,
+            max=120.0,
+            step=0.01,
+            tooltip="Frames a second; motion of other rates is resampled.",
+        ),
+        io.Combo.Input(
+            "length",
+            options=LENGTHS,
+            default="auto",
+            tooltip="How long it lasts. auto: as the audio, else as the lips, else as the longest. A shorter head "
+            "motion goes back and forth, other tracks hold their end, a shorter sound is followed by silence.",
+        ),
+        io.Int.Input(
+            "frames", default=100, min=1, max=1_000_000, tooltip='Number of frames, where length is "frames".'
+        ),
+    ]
+
+
+class RenderFrames(io.ComfyNode):
+    """Portrait and motion -> IMAGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkRenderFrames",
+            display_name="EDTalk Render Frames",
+            category="EDTalk",
+            description="Renders the portrait with a motion into images, for upscaling, Paste Back or any other node. "
+            "All frames are held in memory; for long clips use Render Video.",
+            inputs=_inputs(),
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The frames."),
+                io.Audio.Output("sound", display_name="audio", tooltip="The sound, exactly as long as the frames."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        portrait: EncodedPortrait,
+        fps: float,
+        length: str,
+        frames: int,
+        lip: Motion | None = None,
+        pose: Motion | None = None,
+        expression: Motion | None = None,
+        audio: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        """Render into memory."""
+        sound = audio_of(audio) if audio is not None else None
+        rate = exact_fps(fps)
+        motion = gather_motion(
+            portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
+        )
+        size = portrait.model.edtalk.sizes.resolution
+        needed = motion.frames * size * size * 3 * 4
+        free = comfy.model_management.get_free_memory(torch.device("cpu"))
+        if needed > 0.9 * free:
+            raise OutOfMemory(
+                f"{motion.frames} frames take {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. Use "
+                "Render Video, which needs no more for an hour than for a second, or render a shorter part."
+            )
+        tell(f"{motion.frames} frames, {motion.duration:.1f} s, {needed / 1e6:.0f} MB")
+        renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
+        images = torch.empty(motion.frames, size, size, 3)
+        progress = Progress()
+        done = 0
+        for batch in renderer.stream(motion, progress):
+            shown = ((batch + 1) / 2).clamp(0, 1).movedim(1, -1)
+            images[done : done + len(batch)] = shown.cpu()
+            done += len(batch)
+            progress.show((images[done - 1] * 255).to(torch.uint8).numpy())
+        return io.NodeOutput(images, sound_of(fit_sound(sound, motion.frames / rate)), float(rate))
+
+
+class RenderVideo(io.ComfyNode):
+    """Portrait and motion -> VIDEO, in a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkRenderVideo",
+            display_name="EDTalk Render Video",
+            category="EDTalk",
+            description="Renders the portrait with a motion straight into a video file with sound. Memory does not "
+            "grow with the length; what was rendered before a Cancel stays playable in a file whose name says partial.",
+            inputs=[
+                *_inputs(),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/EDTalk",
+                    tooltip="Folder and name below ComfyUI's output folder, as in Save Video.",
+                ),
+                io.Combo.Input(
+                    "format", options=["mp4", "mov", "mkv"], default="mp4", tooltip="H.264 and AAC in this container."
+                ),
+            ],
+            outputs=[
+                io.Video.Output("video", display_name="video", tooltip="The video that was saved."),
+                io.String.Output("path", display_name="path", tooltip="Where it lies."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        portrait: EncodedPortrait,
+        fps: float,
+        length: str,
+        frames: int,
+        filename_prefix: str,
+        format: str,
+        lip: Motion | None = None,
+        pose: Motion | None = None,
+        expression: Motion | None = None,
+        audio: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        """Render into a file."""
+        sound = audio_of(audio) if audio is not None else None
+        rate = exact_fps(fps)
+        motion = gather_motion(
+            portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
+        )
+        size = portrait.model.edtalk.sizes.resolution
+        tell(f"{motion.frames} frames, {motion.duration:.1f} s")
+        renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
+        heard = fit_sound(sound, motion.frames / rate) if sound is not None else None
+
+        def pictures(progress: Progress) -> Any:
+            return renderer.pictures(motion, progress)
+
+        path, saved = save_video(cls, pictures, rate, (size, size), heard, filename_prefix, format)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), str(path), ui=ui.PreviewVideo([saved]))
+
+
+def save_video(
+    cls: type[io.ComfyNode],
+    pictures: Any,
+    rate: Fraction,
+    size: tuple[int, int],
+    sound: Audio | None,
+    prefix: str,
+    format: str,
+) -> tuple[str, ui.SavedResult]:
+    """Stream frames into the next file of this name in the output folder, with the workflow that made it.
+
+    `pictures(progress)` opens the frames. Returns the path, and what the editor shows. If it fails or is cancelled, a
+    word on the node says where the part that is done lies.
+    """
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), *size
+    )
+    file = f"{name}_{counter:05}_.{format}"
+    path = os.path.join(folder, file)
+    tags = provenance({"node": cls.define_schema().node_id})
+    if not args.disable_metadata:
+        for key, value in {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}.items():
+            if value is not None:
+                tags[key] = json.dumps(value)
+    progress = Progress()
+    writer = VideoWriter(path, rate, size, sound, tags)
+    try:
+        with writer:
+            for picture in pictures(progress):
+                writer.write(picture)
+                progress.show(picture)
+    except BaseException:
+        if writer.partial_path is not None:
+            tell(f"{writer.frames_written} frames are kept in {writer.partial_path}")
+        raise
+    return path, ui.SavedResult(file, subfolder, io.FolderType.output)
+
+
+def gather_motion(
+    portrait: EncodedPortrait,
+    sources: dict[str, Motion | None],
+    sound: Audio | None,
+    rate: Fraction,
+    length: str,
+    frames: int,
+) -> Motion:
+    """One motion of the tracks that are plugged in, by track; what is not is the portrait's own.
+
+    `length` is one of LENGTHS. Raises ArgumentError when it names what is not plugged in, MotionError when a motion
+    lacks the track it is plugged in for.
+    """
+    tracks = {name: motion.select(name) for name, motion in sources.items() if motion is not None}
+    seconds = {name: motion.duration for name, motion in tracks.items() if motion.frames > 1}
+    if sound is not None:
+        seconds["audio"] = sound.duration
+    if length == "auto":
+        length = next((name for name in ("audio", "lip") if name in seconds), "longest")
+    if length == "frames":
+        count = frames
+    elif length in ("longest", "shortest"):
+        choose = max if length == "longest" else min
+        count = frame_count_for(choose(seconds.values()), rate) if seconds else 1
+    elif length in seconds:
+        count = frame_count_for(seconds[length], rate)
+    else:
+        raise ArgumentError(
+            f'The length is to be that of "{length}", which is not plugged in or is a single frame; plug it in, or '
+            f"choose another length ({', '.join(LENGTHS)})."
+        )
+    count = max(1, count)
+    edtalk = portrait.model.edtalk
+    used = {name: motion for name, motion in tracks.items() if getattr(edtalk.sizes, name)}
+    combined = (
+        combine(
+            lip=used.get("lip"), pose=used.get("pose"), expression=used.get("expression"), fps=float(rate), frames=count
+        )
+        if used
+        else None
+    )
+    whole = edtalk.complete(combined, portrait.portrait, count)
+    return Motion(**{name: whole.tracks[name] for name in TRACKS if name in whole.tracks}, fps=float(rate))
+
+
+def fit_sound(sound: Audio | None, seconds: Fraction) -> Audio:
+    """The sound cut, or followed by silence, to a length; silence where there is none."""
+    if sound is None:
+        return Audio(np.zeros((1, round(seconds * SILENCE_RATE)), np.float32), SILENCE_RATE)
+    samples = round(seconds * sound.sample_rate)
+    have = sound.samples.shape[1]
+    return Audio(np.pad(sound.samples[:, :samples], ((0, 0), (0, max(0, samples - have)))), sound.sample_rate)
