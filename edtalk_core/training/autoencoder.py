@@ -9,24 +9,75 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from .reconstruction import ReconstructionStage, measured_loss
+from ..model import EDTalk
+from ..networks.layers import EqualConv2d, EqualLinear
+from ..networks.sizes import ModelSizes
+from .config import TrainingConfig
+from .losses import MOUTH
+from .reconstruction import IMAGE_LOSSES, ReconstructionStage, measured_loss
 from .stage import tile
 
 ENCODER_AND_GENERATOR = ("enc.", "dec.input", "dec.conv1", "dec.convs", "dec.to_")
+LANDMARKS = 68
+MOUTH_GAIN = 3.0
 LIP_AND_POSE = ("fc.", "lip_fc.", "pose_fc.", "direction_lipnonlip.")
 
 
+class Locate(nn.Module):
+    """Helper that finds the 68 landmarks in what the encoder makes of a picture, so that it learns to keep them.
+
+    Twice: as centres of maps over the 16 px feature, which a convolution learns quickly and for every person alike, and
+    linearly in the latent, where the weights are read.
+    """
+
+    LEVEL = 1
+    """Of the features, coarse first: 16 px."""
+
+    def __init__(self, sizes: ModelSizes) -> None:
+        super().__init__()
+        self.maps = EqualConv2d(sizes.channels[16], LANDMARKS, 1)
+        self.linear = EqualLinear(sizes.style, 2 * LANDMARKS)
+
+    def forward(self, latent: Tensor, features: list[Tensor], landmarks: Tensor) -> Tensor:
+        """Latent (B,style), features and landmarks (B,68,2) in [-1,1] -> mean distance, in pixels of 256."""
+        maps = self.maps(features[self.LEVEL]).float()
+        line = (torch.arange(maps.shape[-1], device=maps.device) * 2 + 1) / maps.shape[-1] - 1
+        chance = maps.flatten(2).softmax(-1).view_as(maps)
+        centres = torch.stack([chance.sum(2) @ line, chance.sum(3) @ line], -1)
+        linear = self.linear(latent).float().view_as(landmarks)
+        weight = landmarks.new_ones(LANDMARKS, 1)
+        weight[MOUTH] = MOUTH_GAIN
+        return sum(
+            (
+                (F.smooth_l1_loss(128 * found, 128 * landmarks, reduction="none") * weight).mean()
+                for found in (centres, linear)
+            ),
+            landmarks.new_zeros(()),
+        )
+
+
 class Autoencoder(ReconstructionStage):
-    """L1, perceptual and adversarial loss of LIA, and the flow that the landmarks tell (our small-data recipe)."""
+    """L1, perceptual and adversarial loss of LIA, and what the landmarks tell (our small-data recipe).
+
+    Landmarks supervise the flow ("flow"), the weights read off a frame ("reading"), and the encoder itself, whose
+    latent must tell where they are ("landmarks"). Where no loss looks at an image, none is rendered.
+    """
 
     NAME = "autoencoder"
     EXPRESSES = False
     """Whether the expression takes part."""
     TRAINED: ClassVar[tuple[str, ...]] = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
-    DEFAULTS: ClassVar = {"losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "adversarial": 1.0}}
+    DEFAULTS: ClassVar = {
+        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "landmarks": 0.0, "adversarial": 1.0}
+    }
+
+    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
+        super().__init__(model, config)
+        self.locate = Locate(model.sizes) if self.weight("landmarks") else None
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of the first frame moved like the second.
@@ -40,22 +91,40 @@ class Autoencoder(ReconstructionStage):
         taught = round(len(source) * float(self.config.options.get("taught", 0)))
         expression = None
         losses = {}
-        if self.EXPRESSES or self.weight("reading") or taught < len(source):
-            lip, pose, expression = self.model.heads(encoder.latent(driver))
+        if self.EXPRESSES or self.locate is not None or self.weight("reading") or taught < len(source):
+            driver_latent, driver_features = encoder(driver)
+            lip, pose, expression = self.model.heads(driver_latent)
+            if self.locate is not None:
+                losses["landmarks"] = (
+                    self.locate(latent, features, batch["landmarks"][:, 0])
+                    + self.locate(driver_latent, driver_features, batch["landmarks"][:, 1])
+                ) / 2
         else:
             lip, pose = batch["lip"][:, 1].to(latent), batch["pose"][:, 1].to(latent)
         if self.measure is not None:
             lips = self.model.sizes.lip
             q = self.model.bank()[:, : lips + self.model.sizes.pose].to(latent)
-            measured = torch.cat([batch["lip"][:, 0], batch["pose"][:, 0]], 1).to(latent)
+            measured = torch.cat([batch["lip"], batch["pose"]], -1).to(latent)
             own = -(latent @ q)
             if self.weight("reading"):
-                losses["reading"] = self.reading_loss(lip, pose, batch, 1) + measured_loss(
-                    own[:, :lips], measured[:, :lips], own[:, lips:], measured[:, lips:]
+                read = torch.cat([lip, pose], 1)
+                # The step from one to the other is what the generator will see; a person's own bias drops out of it.
+                losses["reading"] = sum(
+                    (
+                        measured_loss(weights[:, :lips], target[:, :lips], weights[:, lips:], target[:, lips:])
+                        for weights, target in (
+                            (own, measured[:, 0]),
+                            (read, measured[:, 1]),
+                            (read - own, measured[:, 1] - measured[:, 0]),
+                        )
+                    ),
+                    latent.new_zeros((), dtype=torch.float32),
                 )
-            latent = torch.cat([latent[:taught] + (own - measured)[:taught] @ q.T, latent[taught:]])
+            latent = torch.cat([latent[:taught] + (own - measured[:, 0])[:taught] @ q.T, latent[taught:]])
             lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
             pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
+        if not any(self.weight(loss) for loss in IMAGE_LOSSES):
+            return losses
         direction, part = self.model.directions(lip, pose, expression if self.EXPRESSES else None)
         image, flows = self.model.dec.render(latent + direction, features, part)
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))

@@ -182,10 +182,12 @@ class ClipStore:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random view for all frames of a sample: mirror, zoom, shift, colour. Ranges are what portraits vary by."""
+    """One random view for all frames of a sample: mirror, zoom, turn, shift, colour, as far as portraits vary."""
 
     mirror: bool
     zoom: float
+    turn: float
+    """Radians, clockwise in the picture."""
     shift: tuple[float, float]
     gain: NDArray[np.float32]
     offset: NDArray[np.float32]
@@ -196,6 +198,7 @@ class Augmentation:
         return cls(
             mirror=bool(strength > 0 and rng.random() < 0.5),
             zoom=float(np.exp(strength * rng.uniform(-0.12, 0.15))),
+            turn=strength * float(rng.normal(0, 0.08)),
             shift=(strength * rng.uniform(-0.06, 0.06), strength * rng.uniform(-0.06, 0.06)),
             gain=(1 + strength * rng.uniform(-0.15, 0.15, 3)).astype(np.float32),
             offset=(strength * rng.uniform(-0.1, 0.1, 3)).astype(np.float32),
@@ -205,13 +208,9 @@ class Augmentation:
         """Affine map (2,3) from pixels of the 256 px crop to pixels of the `size` px view."""
         scale = self.zoom * size / CROP_SIZE
         centre, target = (CROP_SIZE - 1) / 2, (size - 1) / 2
-        sx = -scale if self.mirror else scale
-        return np.array(
-            [
-                [sx, 0, target + self.shift[0] * size - sx * centre],
-                [0, scale, target + self.shift[1] * size - scale * centre],
-            ]
-        )
+        cos, sin = scale * np.cos(self.turn), scale * np.sin(self.turn)
+        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if self.mirror else 1.0, 1.0])
+        return np.column_stack([turn, target + np.multiply(self.shift, size) - turn @ [centre, centre]])
 
     def apply(self, clip: Clip, index: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Image (3,size,size) in [-1,1] and landmarks (68,2) in normalised coordinates of grid_sample, [-1,1]."""

@@ -17,6 +17,8 @@ from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
 from .stage import Stage, frozen, stack
 
+IMAGE_LOSSES = ("l1", "perceptual", "flow", "adversarial")
+"""Losses that need a rendered image."""
 LIP_GAIN = 3.0
 NEAR_FRAMES = 13
 FLOW_SIZE = 64
