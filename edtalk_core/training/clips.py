@@ -182,10 +182,12 @@ class ClipStore:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random view for all frames of a sample: mirror, zoom, turn, shift, colour, as far as portraits vary."""
+    """One random view for all frames of a sample: mirror, zoom, stretch, turn, shift, colour, as portraits vary."""
 
     mirror: bool
     zoom: float
+    stretch: float
+    """Width over height, against the picture's own: faces differ by it."""
     turn: float
     """Radians, clockwise in the picture."""
     shift: tuple[float, float]
@@ -198,6 +200,7 @@ class Augmentation:
         return cls(
             mirror=bool(strength > 0 and rng.random() < 0.5),
             zoom=float(np.exp(strength * rng.uniform(-0.12, 0.15))),
+            stretch=float(np.exp(strength * rng.normal(0, 0.06))),
             turn=strength * float(rng.normal(0, 0.08)),
             shift=(strength * rng.uniform(-0.06, 0.06), strength * rng.uniform(-0.06, 0.06)),
             gain=(1 + strength * rng.uniform(-0.15, 0.15, 3)).astype(np.float32),
@@ -209,7 +212,7 @@ class Augmentation:
         scale = self.zoom * size / CROP_SIZE
         centre, target = (CROP_SIZE - 1) / 2, (size - 1) / 2
         cos, sin = scale * np.cos(self.turn), scale * np.sin(self.turn)
-        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if self.mirror else 1.0, 1.0])
+        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-self.stretch if self.mirror else self.stretch, 1.0])
         return np.column_stack([turn, target + np.multiply(self.shift, size) - turn @ [centre, centre]])
 
     def apply(self, clip: Clip, index: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

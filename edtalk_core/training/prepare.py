@@ -44,9 +44,6 @@ SMALLEST_IN_CROP = 64
 """Pixels from brows to chin in the 256 px crop; a smaller face moved too far for one box."""
 LOST = 5
 """Frames without the face after which a clip ends; up to there the last landmarks are held."""
-CUT = 0.15
-"""Mean difference (0 to 1) of two frames, shrunk to 16 px, above which there is a cut. The liveliest of 149 face clips
-stays below 0.11."""
 JUMP = 0.25
 """Face sizes that a face moves from one frame to the next from which on it is a cut."""
 SPEECH_SWING_DB = 20
@@ -272,17 +269,15 @@ def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) 
 
     A stretch also ends where the face leaves the place it started from, unless it may go `anywhere`.
     """
-    import cv2
-
     from ..face.geometry import overlap
-    from ..face.tracking import DETECT_EVERY, SAME, FaceTracker
+    from ..face.tracking import DETECT_EVERY, SAME, CutDetector, FaceTracker, covers
 
+    cuts = CutDetector()
     tracker = FaceTracker(_detector())
     pieces: list[Piece] = []
     followed: int | None = None
     known: set[int] = set()
     lost = 0
-    before: np.ndarray | None = None
 
     def end(doubtful: int = 0) -> None:
         nonlocal followed, lost
@@ -295,15 +290,13 @@ def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) 
         followed, lost = None, 0
 
     for index, frame in enumerate(frames):
-        small = cv2.resize(frame, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
-        if before is not None and float(np.abs(small - before).mean()) > CUT:
+        if cuts.is_cut(frame):
             end()
             tracker = FaceTracker(_detector())
             known = set()
-        before = small
         faces = tracker.follow(frame)
         appeared = faces.keys() - known
-        if followed in faces and any(_cover(faces[followed].box, faces[number].box) for number in appeared):
+        if followed in faces and any(covers(faces[followed].box, faces[number].box) for number in appeared):
             # A face was found where the followed one is said to be, but not quite: its mesh has slid off, some time
             # since the last search.
             end(DETECT_EVERY)
@@ -343,14 +336,6 @@ def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) 
         lost = 0
     end()
     return pieces
-
-
-def _cover(first: Box, second: Box) -> bool:
-    """Whether two boxes share so much of the smaller one that they cannot be two faces side by side."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return width > 0 and height > 0 and width * height > 0.3 * min(areas)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from .clips import Augmentation, ClipStore
 from .config import TrainingConfig
 from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
+from .mouth_swap import swap_mouth
 from .stage import Stage, frozen, stack
 
 IMAGE_LOSSES = ("l1", "perceptual", "flow", "adversarial")
@@ -30,6 +31,10 @@ class ReconstructionStage(Stage):
 
     `options.near`: share of the samples whose frames lie within half a second (0): the head hardly moves in between,
     so that what is left to learn is the mouth.
+
+    `options.swapped`: share of the samples whose second frame is the first with the mouth of the second, or the second
+    with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
+    that a head moves without its lips.
 
     `options.mouth`, `options.eyes`: how much more the pixels there count in L1 (4 and 2). `options.vgg`: a file with
     torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
@@ -66,6 +71,7 @@ class ReconstructionStage(Stage):
         With a loss "reading", also "pose" (B,frames,6) and "lip" (B,frames,lip) as measured on the landmarks.
         """
         drawn: dict[str, list[NDArray[np.float32]]] = {}
+        swapped = float(self.config.options.get("swapped", 0.0))
         for _ in range(samples):
             clip = self.store.sample_clip(rng)
             view = Augmentation.draw(rng, self.config.augmentation)
@@ -76,6 +82,13 @@ class ReconstructionStage(Stage):
             if self.measure is not None:
                 sample["pose"] = self.measure.pose(points)[:, : self.model.sizes.pose].astype(np.float32)
                 sample["lip"] = self.measure.lip(points, clip.info.name, view.mirror).astype(np.float32)
+            if swapped and rng.random() < swapped:
+                # Of the frame that is composed, the mouth is of the one and all else of the other.
+                head, mouth = (0, 1) if rng.random() < 0.5 else (1, 0)
+                sample["images"][1], sample["landmarks"][1] = swap_mouth(*pairs[head], *pairs[mouth])
+                for name, of in (("pose", head), ("lip", mouth)):
+                    if name in sample:
+                        sample[name][1] = sample[name][of]
             for name, value in sample.items():
                 drawn.setdefault(name, []).append(value)
         return {name: stack(values) for name, values in drawn.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -378,7 +379,7 @@ def test_frame_at_a_size_is_the_frame_scaled(size: int, face_store: Path):
 def test_view_moves_picture_and_landmarks_alike(mirror: bool, size: int, face_store: Path):
     clip = Clip(face_store / "bert.safetensors")
     ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
-    view = Augmentation(mirror, 1.1, 0.1, (0.05, -0.03), ones, zeros)
+    view = Augmentation(mirror, 1.1, 0.95, 0.1, (0.05, -0.03), ones, zeros)
     image, landmarks = view.apply(clip, 5, size)
     assert image.shape == (3, size, size)
     # The eyes are the brightest thing in the face: find each by its landmarks.
@@ -424,3 +425,23 @@ def test_curves_of_any_values_can_be_drawn(values: list[float]):
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
     assert picture.min() < 100 or not np.isfinite(values).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_swapped_frame_has_the_mouth_of_one_and_the_head_of_the_other(seed: int, face_store: Path, tmp_path: Path):
+    losses = {"reading": 1.0, "adversarial": 0.0}
+    plain = tiny_config(
+        "autoencoder", face_store, tmp_path, losses=losses, resolution=32, channels=dict.fromkeys((4, 8, 16, 32), 8)
+    )
+    swapped = dataclasses.replace(plain, options={"swapped": 1.0})
+    frames, mixed = (
+        STAGES["autoencoder"](starting_model(config), config).batch(np.random.default_rng([5, seed]))
+        for config in (plain, swapped)
+    )
+    assert torch.equal(mixed["images"][0, 0], frames["images"][0, 0])
+    pose_of = [torch.equal(mixed["pose"][0, 1], frames["pose"][0, i]) for i in (0, 1)]
+    lip_of = [torch.equal(mixed["lip"][0, 1], frames["lip"][0, i]) for i in (0, 1)]
+    assert pose_of == lip_of[::-1]
+    head = pose_of.index(True)
+    nose = slice(27, 36)
+    assert torch.allclose(mixed["landmarks"][0, 1, nose], frames["landmarks"][0, head, nose], atol=1e-5)
