@@ -11,6 +11,7 @@ from .audio import EncodeAudio, LipFromAudio
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .portrait import LoadPortrait
 from .render import RenderFrames, RenderVideo
+from .video import WeightsFromVideo
 
 
 class EDTalkExtension(ComfyExtension):
@@ -21,4 +22,4 @@ class EDTalkExtension(ComfyExtension):
         # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
-        return [LoadModel, LoadPortrait, EncodeAudio, LipFromAudio, RenderFrames, RenderVideo]
+        return [LoadModel, LoadPortrait, EncodeAudio, LipFromAudio, WeightsFromVideo, RenderFrames, RenderVideo]

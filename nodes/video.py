@@ -1,0 +1,121 @@
+"""Weights from Video."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import Input, io
+
+from ..edtalk_core.errors import ArgumentError
+from ..edtalk_core.face.crop import crop_portrait
+from ..edtalk_core.motion.sources import motion_from_frames, motion_from_picture
+from .execution import Progress, on_device, warn
+from .portrait import parse_box
+from .sockets import (
+    LoadedModel,
+    ModelSocket,
+    MotionSocket,
+    frames_of_images,
+    frames_of_video,
+    image_of,
+    picture_of,
+)
+
+
+class WeightsFromVideo(io.ComfyNode):
+    """VIDEO or IMAGE -> motion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkWeightsFromVideo",
+            display_name="EDTalk Weights from Video",
+            category="EDTalk/motion",
+            description="Reads what a face does in a video, a batch of images or a single picture: lip, pose and "
+            "expression weights. A video is read as it is needed: an hour takes no more memory than a second. Frames "
+            "without a face are cut like the others and counted.",
+            inputs=[
+                ModelSocket.Input("model", tooltip="The model that will render; weights of other models do not fit."),
+                io.Video.Input("video", optional=True, tooltip="The driver. Any size, any frame rate."),
+                io.Image.Input(
+                    "images", optional=True, tooltip="Frames of the driver, or one picture, instead of a video."
+                ),
+                io.Float.Input(
+                    "fps", default=25.0, min=1.0, max=240.0, step=0.01, tooltip="Frames a second of the images."
+                ),
+                io.Combo.Input(
+                    "crop",
+                    options=["auto", "box", "none"],
+                    default="auto",
+                    tooltip="auto: finds the face, or keeps the frames as they are if they are face crops. box: always "
+                    "cuts the face out. none: the frames are face crops.",
+                ),
+                io.Int.Input(
+                    "face",
+                    default=0,
+                    min=0,
+                    max=99,
+                    tooltip="Which face, if there are several: 0 is the largest over time, 1 the next.",
+                ),
+                io.String.Input(
+                    "box",
+                    default="",
+                    placeholder="left, top, right, bottom",
+                    tooltip="The face over the whole clip in pixels, forehead to chin, instead of looking for it.",
+                ),
+            ],
+            outputs=[
+                MotionSocket.Output(
+                    "motion", display_name="motion", tooltip="All tracks at 25 fps; of one picture, one frame."
+                ),
+                io.Image.Output("crop_image", display_name="crop", tooltip="The first frame as the model sees it."),
+                io.String.Output(
+                    "warning", display_name="warning", tooltip="What may spoil the result; empty when all is well."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: LoadedModel,
+        fps: float,
+        crop: str,
+        face: int,
+        box: str,
+        video: Input.Video | None = None,
+        images: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Read the weights."""
+        if (video is None) == (images is None):
+            raise ArgumentError("Plug in a video or images, one of them.")
+        edtalk = on_device(model)
+        given = parse_box(box)
+        chosen = "largest" if face == 0 or given else face
+        if images is not None and len(images) == 1:
+            size = edtalk.sizes.resolution
+            cut = crop_portrait(
+                picture_of(images),
+                size=size,
+                face=chosen,  # type: ignore[arg-type]
+                box=given,
+                mode="box" if given else crop,  # type: ignore[arg-type]
+            )
+            warn(cut.warning)
+            return io.NodeOutput(motion_from_picture(edtalk, cut.picture), image_of(cut.picture), cut.warning or "")
+        if images is not None:
+            frames = frames_of_images(images, fps)
+        else:
+            frames = frames_of_video(video)
+        motion, found = motion_from_frames(
+            edtalk,
+            frames.open,
+            frames.duration,
+            face=chosen,  # type: ignore[arg-type]
+            box=given,
+            crop="box" if given else crop,  # type: ignore[arg-type]
+            progress=Progress(),
+        )
+        warn(found.warning)
+        _, first = next(iter(frames.open()))
+        return io.NodeOutput(motion, image_of(found.cut(first)), found.warning or "")
