@@ -28,8 +28,9 @@ MAX_MOTION_BYTES = 1536 << 20
 """Ten million frames fit in; a file beyond is not read."""
 MAX_JSON_BYTES = 32 << 20
 """About 45 minutes of all three tracks."""
-MAX_HEADER_BYTES = 1 << 20
-MAX_METADATA_BYTES = 256 << 10
+MAX_HEADER_BYTES = 16 << 20
+MAX_METADATA_BYTES = 8 << 20
+"""Written as JSON. The workflow that made a motion may be among it."""
 
 _RESERVED = ("format", "format_version", "fps")
 _DTYPES = {"F32", "F64", "F16", "BF16"}
@@ -50,8 +51,8 @@ def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[
             )
         # A file name noted as the source may hold bytes that are no text.
         notes[key.encode("utf-8", "replace").decode()] = value.encode("utf-8", "replace").decode()
-    if sum(len(key) + len(value) for key, value in notes.items()) > MAX_METADATA_BYTES:
-        raise ArgumentError(f"Metadata of a motion file may hold {MAX_METADATA_BYTES:,} characters; this has more.")
+    if len(json.dumps(notes)) > MAX_METADATA_BYTES:
+        raise ArgumentError(f"Metadata of a motion file may take {MAX_METADATA_BYTES:,} bytes; this takes more.")
     head = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "fps": repr(motion.fps)}
     if path.suffix.lower() == ".safetensors":
         from safetensors.torch import save

@@ -7,6 +7,7 @@ zero. So motions are interpolated (equation 3) or scaled about an anchor, and ne
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Literal, get_args
@@ -176,14 +177,15 @@ def combine(
     return Motion(fps=fps, **tracks)
 
 
-def blend(first: Motion, second: Motion, amount: Curve, mode: Mode = "hold") -> Motion:
+def blend(first: Motion, second: Motion, amount: Curve, mode: Mode = "hold", frames: int | None = None) -> Motion:
     """Equation 3: W = a * W1 + (1 - a) * W2, where a, the `amount`, is a constant or changes over time.
 
     a = 1 is `first` and a = 0 is `second`, exactly; a beyond 0..1 extrapolates. Both need the same tracks. Rate and
-    length are brought together as in `align`; a curve given frame by frame has as many values as the result.
+    length are brought together as in `align`, to `frames` if given; a curve given frame by frame has as many values
+    as the result.
     """
     _check_same_tracks((first, second), "blend")
-    first, second = align(first, second, mode=mode)
+    first, second = align(first, second, frames=frames, mode=mode)
     share = _curve(amount, first, "The amount of a blend")
     others = second.tracks
     return Motion(
@@ -255,6 +257,30 @@ def offset(motion: Motion, track: str, amounts: Mapping[int, Curve]) -> Motion:
             )
         values[:, base] += _curve(amount, motion, f"The offset of {track} base {base}")[:, 0]
     return motion.with_tracks(**{track: values})
+
+
+def parse_offsets(text: str) -> dict[int, float]:
+    """Read offsets as `offset` takes them: "1: 2.0, 3: -1" -> {1: 2.0, 3: -1.0}, separated by commas, ";" or lines.
+
+    Raises ArgumentError for anything else, and for a base that is named twice.
+    """
+    amounts: dict[int, float] = {}
+    for pair in re.split(r"[,;\n]", text):
+        if not pair.strip():
+            continue
+        base, colon, amount = (part.strip() for part in pair.partition(":"))
+        try:
+            value = float(amount)
+        except ValueError:
+            value = math.nan
+        if not colon or not re.fullmatch("[0-9]{1,4}", base) or not math.isfinite(value):
+            raise ArgumentError(
+                f"Offsets are pairs of a base and an amount, such as: 1: 2.0, 3: -1. {pair.strip()!r} is no such pair."
+            )
+        if int(base) in amounts:
+            raise ArgumentError(f"The offsets {text.strip()!r} name the base {int(base)} twice.")
+        amounts[int(base)] = value
+    return amounts
 
 
 def smooth_motion(motion: Motion, sigma: float, tracks: Sequence[str] | None = None) -> Motion:
@@ -386,8 +412,8 @@ def _check_same_tracks(motions: Sequence[Motion], doing: str) -> None:
     if len(set(names)) > 1:
         found = "; ".join(" and ".join(tracks) for tracks in names)
         raise MotionError(
-            f"Motions to {doing} need the same tracks; found {found}. Choose common ones with select(), or put tracks "
-            "of different motions together with combine()."
+            f"Motions to {doing} need the same tracks; found {found}. Select one that all have, or combine tracks of "
+            "different motions into one motion."
         )
     for name, track in motions[0].tracks.items():
         for motion in motions[1:]:

@@ -18,10 +18,11 @@ from ..media.picture import picture_to_image
 from ..media.video import VideoReader, frame_count_for, resample_frames
 from ..networks.pose_flow import frame_spectra
 from .files import file_kind
-from .motion import FPS, Motion
+from .motion import FPS, Motion, checked_fps
 from .operations import smooth
 from .pose_sampling import sample_pose
 from .presets import Anchor, expression_preset
+from .timeline import expression_timeline, parse_timeline
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,9 +204,22 @@ def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anc
 
     Raises MotionError when the model has no expressions at all (the lip+pose variant), else as `expression_preset`.
     """
-    if not model.sizes.expression:
-        raise MotionError("This is a lip+pose model: it has no expressions. Load EDTalk.pt for emotions.")
+    _check_has_expressions(model)
     return expression_preset(model.presets, emotion, strength, anchor)
+
+
+def motion_from_timeline(
+    model: EDTalk, text: str, anchor: Anchor, *, duration: float | None = None, fps: float = FPS
+) -> Motion:
+    """An expression that changes over time, with the model's presets: `expression_timeline(text, model.presets, ...)`.
+
+    `duration` in seconds; by default until the last key is reached. Raises MotionError when the model has no
+    expressions at all (the lip+pose variant), else as `expression_timeline`.
+    """
+    _check_has_expressions(model)
+    if duration is None:
+        duration = parse_timeline(text)[-1].time + 1 / checked_fps(fps)
+    return expression_timeline(text, model.presets, anchor, duration, fps)
 
 
 def motion_from_flow(
@@ -262,6 +276,11 @@ def _features(
     if silence_before or silence_after:
         raise ArgumentError("Silence is added to a sound, not to its features: pad the sound before encoding it.")
     return audio
+
+
+def _check_has_expressions(model: EDTalk) -> None:
+    if not model.sizes.expression:
+        raise MotionError("This is a lip+pose model: it has no expressions. Load EDTalk.pt for emotions.")
 
 
 def _check_batch(batch: int) -> None:

@@ -21,6 +21,7 @@ from edtalk_core.motion.operations import (
     loop,
     mix,
     offset,
+    parse_offsets,
     resample,
     reverse,
     scale_about,
@@ -293,6 +294,13 @@ def test_blend_of_different_rates_and_lengths():
     assert out.pose[20, 0].item() == pytest.approx(0.8)
 
 
+def test_blend_of_two_single_frames_over_time():
+    first, second = Motion(expression=torch.ones(1, 10)), Motion(expression=torch.zeros(1, 10))
+    out = blend(first, second, lambda seconds: seconds, frames=26)
+    assert torch.allclose(out.expression[:, 0], torch.linspace(0, 1, 26))
+    assert blend(ramp(10), ramp(20), 0.5, frames=5).frames == 5
+
+
 def test_mix_of_two_is_blend_and_amounts_are_relative():
     motions = [random_motion(10, seed=s) for s in (1, 2)]
     assert mix(motions, [3, 1]).equals(blend(*motions, 0.75), tolerance=1e-6)
@@ -340,6 +348,29 @@ def test_offset_moves_only_the_named_bases():
     assert torch.allclose(change[:, 3], torch.arange(5.0), atol=1e-6)
     assert change[:, [1, 2, 4, 5]].abs().max() == 0
     assert torch.equal(out.lip, motion.lip)
+
+
+def test_parses_offsets():
+    assert parse_offsets(" 1: 2.0, 3:-1;\n0 : 5e-1,") == {1: 2.0, 3: -1.0, 0: 0.5}
+    assert parse_offsets(" \n") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("1", "'1' is no such pair"),
+        ("1 2.0", "no such pair"),
+        ("-1: 2", "no such pair"),
+        ("a: 2", "no such pair"),
+        ("1: much", "no such pair"),
+        ("1: nan", "no such pair"),
+        ("0:0:1", "no such pair"),
+        ("2: 1, 02: 3", "2 twice"),
+    ],
+)
+def test_refuses_offsets(text, word):
+    with pytest.raises(ArgumentError, match=word):
+        parse_offsets(text)
 
 
 def test_smooth_motion_keeps_constants_at_the_ends_too():

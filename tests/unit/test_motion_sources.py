@@ -28,7 +28,13 @@ from edtalk_core.model import EDTalk
 from edtalk_core.motion.motion import Motion
 from edtalk_core.motion.operations import smooth
 from edtalk_core.motion.presets import Preset, save_preset
-from edtalk_core.motion.sources import motion_from_audio, motion_from_picture, motion_from_preset, motion_from_video
+from edtalk_core.motion.sources import (
+    motion_from_audio,
+    motion_from_picture,
+    motion_from_preset,
+    motion_from_timeline,
+    motion_from_video,
+)
 from edtalk_core.networks.sizes import ModelSizes
 
 
@@ -242,6 +248,15 @@ def test_a_preset_of_the_model_about_its_portrait(model):
     assert torch.equal(motion_from_preset(model, "happy", 0, own).expression, own.expression)
 
 
+def test_a_timeline_of_the_models_presets_lasts_until_its_last_key(model):
+    own = model.encode_portrait(picture_to_image(face(0), 32)).own
+    motion = motion_from_timeline(model, "0 own; 1 happy:0.5", own)
+    assert (motion.frames, motion.fps) == (26, 25)
+    assert torch.equal(motion.expression[0], own.expression[0])
+    assert torch.equal(motion.expression[-1], motion_from_preset(model, "happy", 0.5, own).expression[0])
+    assert motion_from_timeline(model, "0 own; 1 happy:0.5", own, duration=0.5, fps=30).frames == 15
+
+
 @pytest.mark.parametrize(
     ("use", "error", "word"),
     [
@@ -259,6 +274,9 @@ def test_a_preset_of_the_model_about_its_portrait(model):
         ),
         pytest.param(lambda m, lp: motion_from_picture(m, face(0)[:, :30]), PictureError, "square", id="not-square"),
         pytest.param(lambda m, lp: motion_from_preset(lp, "happy", 1, "neutral"), MotionError, "lip.pose", id="preset"),
+        pytest.param(
+            lambda m, lp: motion_from_timeline(lp, "0 own", "neutral"), MotionError, "lip.pose", id="timeline"
+        ),
         pytest.param(lambda m, lp: motion_from_preset(m, "hapy", 1, "neutral"), ArgumentError, "mean happy", id="typo"),
     ],
 )

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from edtalk_core.errors import ArgumentError, EDTalkError, MotionError
+from edtalk_core.motion.keys import EASINGS, Key
 from edtalk_core.motion.motion import Motion
 from edtalk_core.motion.presets import expression_preset, published_presets
-from edtalk_core.motion.timeline import EASINGS, Key, expression_timeline, parse_timeline
+from edtalk_core.motion.timeline import expression_timeline, parse_timeline
 
 PRESETS = published_presets()
 OWN = Motion(expression=torch.linspace(-1, 1, 10)[None])
@@ -36,14 +37,14 @@ def test_reads_every_form():
         "3S sad:0 hold;;\r\n"
         "1:02:03.5 fear"
     )
-    assert [(k.time, k.emotion, k.strength, k.easing, k.line) for k in keys] == [
+    assert [(k.time, *k.value, k.easing, k.line) for k in keys] == [
         (0.0, "neutral", 1.0, "linear", 3),
         (1.5, "happy", 0.8, "ease-in-out", 3),
         (2.25, "own", 1.0, "linear", 4),
         (3.0, "sad", 0.0, "hold", 6),
         (3723.5, "fear", 1.0, "linear", 7),
     ]
-    assert keys[1] == Key(1.5, "happy", 0.8, "ease-in-out", "1.5s happy:0.8 EASE-IN-OUT", 3)
+    assert keys[1] == Key(1.5, ("happy", 0.8), "ease-in-out", "1.5s happy:0.8 EASE-IN-OUT", 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Text that says what is to be when: the syntax that expression timelines and curves of numbers share.
+
+One entry a line, or several separated by ";". An entry is a time (seconds, with or without "s", or m:ss or h:mm:ss,
+with fractions), a value, and how it is reached from the entry before (linearly by default). Before the first entry its
+value holds, and after the last that one does. "#" starts a comment. A curve of numbers:
+
+    0:00 0
+    1.5s 0.8 ease-in-out     # eases from 0 to 0.8, which it reaches at 1.5 seconds
+    4 1 hold                 # stays at 0.8, then jumps
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+
+from ..errors import ArgumentError, EDTalkError, MotionError
+
+Value = TypeVar("Value")
+
+MAX_KEYS = 10_000
+
+REACHED = 1e-9
+"""Seconds before a key at which it counts as reached: times of frames are rounded."""
+
+EASINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "linear": lambda x: x,
+    "hold": torch.zeros_like,
+    "step": torch.zeros_like,
+    "ease-in": lambda x: x * x,
+    "ease-out": lambda x: x * (2 - x),
+    "ease-in-out": lambda x: x * x * (3 - 2 * x),
+    "smoothstep": lambda x: x * x * (3 - 2 * x),
+}
+"""How far the value has come (0..1) when a share x (0 <= x < 1) of the time from one key to the next has passed."""
+
+
+@dataclass(frozen=True)
+class Key(Generic[Value]):
+    """One entry."""
+
+    time: float
+    """Seconds."""
+    value: Value
+    easing: str
+    """One of EASINGS: the way from the key before to this one."""
+    text: str
+    """The entry as written."""
+    line: int
+    """Where it stands in the text, from 1."""
+
+
+@dataclass(frozen=True)
+class NumberCurve:
+    """A number that changes over time, by keys. Call it with seconds; wherever a `Curve` is taken it can be given."""
+
+    keys: tuple[Key[float], ...]
+    """At least one, in order of time."""
+
+    @property
+    def end(self) -> float:
+        """The time of its last key in seconds."""
+        return self.keys[-1].time
+
+    def __call__(self, seconds: float) -> float:
+        """The number at a time in seconds."""
+        passed = bisect_right(self.keys, seconds + REACHED, key=lambda key: key.time)
+        if passed == 0 or passed == len(self.keys):
+            return self.keys[max(passed - 1, 0)].value
+        before, key = self.keys[passed - 1 : passed + 1]
+        way = max(0.0, (seconds - before.time) / (key.time - before.time))
+        share = float(EASINGS[key.easing](torch.tensor(way, dtype=torch.float64)))
+        return share * key.value + (1 - share) * before.value
+
+
+def parse_curve(text: str) -> NumberCurve:
+    """Read a curve of numbers, written as at the top of this module.
+
+    Raises MotionError naming the line and what is wrong with it.
+    """
+    return NumberCurve(parse_keys(text, _parse_number, "curve", "a number", "0:00 0; 1.5s 0.8 ease-in-out"))
+
+
+def parse_keys(
+    text: str, parse_value: Callable[[str], Value], what: str, value: str, example: str
+) -> tuple[Key[Value], ...]:
+    """The entries of a text, in order.
+
+    Args:
+        text: as described at the top of this module.
+        parse_value: reads a value, a word; what is wrong with it it raises as ArgumentError.
+        what: the text is, for messages: "timeline".
+        value: what a value is, for messages: "an emotion".
+        example: of two entries separated by "; ".
+
+    Raises:
+        MotionError: naming the line and what is wrong with it.
+    """
+    keys: list[Key[Value]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        for entry in line.partition("#")[0].split(";"):
+            entry = entry.strip()
+            if not entry:
+                continue
+            try:
+                key = _parse_entry(entry, number, parse_value, value, example)
+                if keys and key.time <= keys[-1].time:
+                    raise ArgumentError(
+                        f"its time, {key.time:g} s, is not after that of the entry before, {keys[-1].time:g} s"
+                    )
+            except ArgumentError as error:
+                raise entry_error(what, number, entry, error) from error
+            keys.append(key)
+            if len(keys) > MAX_KEYS:
+                raise MotionError(f"A {what} has at most {MAX_KEYS:,} entries; this one has more.")
+    if not keys:
+        raise MotionError(f"The {what} has no entries; write for example: {example}")
+    return tuple(keys)
+
+
+def entry_error(what: str, line: int, entry: str, error: EDTalkError) -> MotionError:
+    """What is wrong with an entry, and where it stands."""
+    return MotionError(f"{what.capitalize()} line {line}, {entry!r}: {str(error).rstrip('.')}.")
+
+
+def _parse_entry(entry: str, line: int, parse_value: Callable[[str], Value], value: str, example: str) -> Key[Value]:
+    words = entry.split()
+    if len(words) < 2:
+        one = example.rpartition("; ")[2]
+        raise ArgumentError(f"an entry is a time, {value} and perhaps an easing, such as: {one}")
+    if len(words) > 3:
+        raise ArgumentError(f"it goes on after the easing, with {' '.join(words[3:])!r}; entries are separated by ';'")
+    parsed = parse_value(words[1])
+    easing = words[2].lower() if len(words) == 3 else "linear"
+    if easing not in EASINGS:
+        close = difflib.get_close_matches(easing, EASINGS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ArgumentError(f"there is no easing {words[2]!r}, but {', '.join(EASINGS)}{hint}")
+    return Key(_parse_time(words[0]), parsed, easing, entry, line)
+
+
+def _parse_time(text: str) -> float:
+    if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)s?", text, re.IGNORECASE):
+        return float(match[1])
+    if match := re.fullmatch(r"(?:([0-9]{1,5}):)?([0-9]{1,5}):([0-5]?[0-9](?:\.[0-9]+)?)", text):
+        hours, minutes, seconds = match.groups()
+        if hours is None or int(minutes) < 60:
+            return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+    raise ArgumentError(f"{text!r} is no time; write seconds (1.5 or 1.5s) or m:ss (0:01.5)")
+
+
+def _parse_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ArgumentError(f"{text!r} is no number, such as 0.8")
+    return number
