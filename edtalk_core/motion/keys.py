@@ -88,6 +88,11 @@ def parse_curve(text: str) -> NumberCurve:
     return NumberCurve(parse_keys(text, _parse_number, "curve", "a number", "0:00 0; 1.5s 0.8 ease-in-out"))
 
 
+def frames_until(seconds: float, fps: float) -> int:
+    """How many frames there must be for a key at this time to be reached in the last of them."""
+    return math.ceil((seconds - REACHED) * fps) + 1
+
+
 def parse_keys(
     text: str, parse_value: Callable[[str], Value], what: str, value: str, example: str
 ) -> tuple[Key[Value], ...]:

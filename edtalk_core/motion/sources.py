@@ -18,6 +18,7 @@ from ..media.picture import picture_to_image
 from ..media.video import VideoReader, frame_count_for, resample_frames
 from ..networks.pose_flow import frame_spectra
 from .files import file_kind
+from .keys import frames_until
 from .motion import FPS, Motion, checked_fps
 from .operations import smooth
 from .pose_sampling import sample_pose
@@ -218,7 +219,7 @@ def motion_from_timeline(
     """
     _check_has_expressions(model)
     if duration is None:
-        duration = parse_timeline(text)[-1].time + 1 / checked_fps(fps)
+        duration = frames_until(parse_timeline(text)[-1].time, checked_fps(fps)) / fps
     return expression_timeline(text, model.presets, anchor, duration, fps)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edtalk_core.errors import MotionError
-from edtalk_core.motion.keys import EASINGS, MAX_KEYS, parse_curve
+from edtalk_core.motion.keys import EASINGS, MAX_KEYS, frames_until, parse_curve
 from edtalk_core.motion.motion import Motion
 from edtalk_core.motion.operations import blend
 from edtalk_core.motion.timeline import expression_timeline
@@ -38,6 +38,14 @@ def test_frames_at_key_times_that_are_no_binary_fractions():
     for frame in range(1, 60):
         curve = parse_curve(f"0 0; {frame / 30:.12f} 1 hold")
         assert (curve((frame - 1) / 30), curve(frame / 30)) == (0, 1)
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30000 / 1001, 60])
+def test_the_last_of_the_frames_until_a_key_has_reached_it(fps):
+    for seconds in (0, 0.04, 1 / 3, 1, 1.01, 7.1, 60):
+        curve = parse_curve(f"{seconds:.12f} 1" if seconds == 0 else f"0 0; {seconds:.12f} 1 hold")
+        frames = frames_until(curve.end, fps)
+        assert [curve((frames - 1) / fps), curve((frames - 2) / fps)] == ([1, 1] if seconds == 0 else [1, 0])
 
 
 @pytest.mark.parametrize(

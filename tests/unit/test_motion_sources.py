@@ -255,6 +255,9 @@ def test_a_timeline_of_the_models_presets_lasts_until_its_last_key(model):
     assert torch.equal(motion.expression[0], own.expression[0])
     assert torch.equal(motion.expression[-1], motion_from_preset(model, "happy", 0.5, own).expression[0])
     assert motion_from_timeline(model, "0 own; 1 happy:0.5", own, duration=0.5, fps=30).frames == 15
+    between_frames = motion_from_timeline(model, "0 own; 1.01 happy:0.5", own)
+    assert between_frames.frames == 27
+    assert torch.equal(between_frames.expression[-1], motion.expression[-1])
 
 
 @pytest.mark.parametrize(
