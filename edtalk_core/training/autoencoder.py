@@ -72,7 +72,15 @@ class Autoencoder(ReconstructionStage):
     """Whether the expression takes part."""
     TRAINED: ClassVar[tuple[str, ...]] = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
     DEFAULTS: ClassVar = {
-        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "landmarks": 0.0, "adversarial": 1.0}
+        "losses": {
+            "l1": 1.0,
+            "perceptual": 1.0,
+            "flow": 0.0,
+            "outside": 0.0,
+            "reading": 0.0,
+            "landmarks": 0.0,
+            "adversarial": 1.0,
+        }
     }
 
     def __init__(self, model: EDTalk, config: TrainingConfig) -> None:

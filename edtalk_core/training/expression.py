@@ -30,7 +30,15 @@ class Expression(Autoencoder):
     EXPRESSES = True
     TRAINED: ClassVar[tuple[str, ...]] = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
     DEFAULTS: ClassVar = {
-        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "landmarks": 0.0, "adversarial": 0.0},
+        "losses": {
+            "l1": 1.0,
+            "perceptual": 1.0,
+            "flow": 0.0,
+            "outside": 0.0,
+            "reading": 0.0,
+            "landmarks": 0.0,
+            "adversarial": 0.0,
+        },
         "batch": 10,
         "learning_rate": 2e-3,
     }
@@ -67,7 +75,15 @@ class Finetune(Expression):
     NAME = "finetune"
     TRAINED = ("dec.",)
     DEFAULTS: ClassVar = {
-        "losses": {"l1": 1.0, "perceptual": 1.0, "flow": 0.0, "reading": 0.0, "landmarks": 0.0, "adversarial": 0.0},
+        "losses": {
+            "l1": 1.0,
+            "perceptual": 1.0,
+            "flow": 0.0,
+            "outside": 0.0,
+            "reading": 0.0,
+            "landmarks": 0.0,
+            "adversarial": 0.0,
+        },
         "options": {"emotional": 0.0},
         "batch": 4,
         "learning_rate": 2e-4,

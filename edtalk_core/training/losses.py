@@ -60,15 +60,25 @@ def landmark_flow(source: Tensor, driver: Tensor, size: int) -> tuple[Tensor, Te
     return grid.transpose(1, 2).reshape(len(source), 2, size, size), confidence.reshape(shape)[:, None]
 
 
+def sampled_position(flow: Tensor) -> Tensor:
+    """Where a raw flow (B,3,n,n) samples: (B,2,n,n), [-1,1] over the picture."""
+    line = torch.linspace(-1, 1, flow.shape[-1], device=flow.device)
+    identity = torch.stack(torch.meshgrid(line, line, indexing="xy"))
+    return torch.tanh(flow[:, :2].float()) + identity
+
+
+def outside_loss(flow: Tensor) -> Tensor:
+    """Mean distance, in pixels of 256, by which a raw flow (B,3,n,n) samples beyond the picture, where all is black."""
+    return F.relu(sampled_position(flow).abs() - 1).sum(1).mean() * 128
+
+
 def flow_loss(flow: Tensor, grid: Tensor, confidence: Tensor) -> Tensor:
     """Mean distance in pixels of 256 between the generator's sampling grid and the landmarks' (see landmark_flow).
 
     `flow`: a level's raw flow (B,3,n,n); `grid`, `confidence`: at any size of at least n.
     """
     n = flow.shape[-1]
-    line = torch.linspace(-1, 1, n, device=flow.device)
-    identity = torch.stack(torch.meshgrid(line, line, indexing="xy"))
-    position = torch.tanh(flow[:, :2].float()) + identity
+    position = sampled_position(flow)
     step = grid.shape[-1] // n
     if step > 1:
         grid, confidence = F.avg_pool2d(grid, step), F.avg_pool2d(confidence, step)

@@ -14,11 +14,20 @@ from ..networks.sizes import ModelSizes
 from .clips import Augmentation, ClipStore
 from .config import TrainingConfig
 from .landmark_motion import SPREAD, LandmarkMotion
-from .losses import EYES, MOUTH, flow_loss, landmark_flow, landmark_weight, perceptual_loss, pyramid_l1
+from .losses import (
+    EYES,
+    MOUTH,
+    flow_loss,
+    landmark_flow,
+    landmark_weight,
+    outside_loss,
+    perceptual_loss,
+    pyramid_l1,
+)
 from .mouth_swap import swap_mouth
 from .stage import Stage, frozen, stack
 
-IMAGE_LOSSES = ("l1", "perceptual", "flow", "adversarial")
+IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "adversarial")
 """Losses that need a rendered image."""
 LIP_GAIN = 3.0
 NEAR_FRAMES = 13
@@ -126,6 +135,8 @@ class ReconstructionStage(Stage):
                 (flow_loss(flow, grid, part) for flow in used for part in (confidence, mouth)), image.new_zeros(())
             )
             losses["flow"] = total / len(used)
+        if self._wants("outside"):
+            losses["outside"] = sum((outside_loss(flow) for flow in flows), image.new_zeros(())) / len(flows)
         if self.discriminator is not None:
             losses["adversarial"] = F.softplus(-frozen(self.discriminator, image)[0]).mean()
             losses["discriminator"] = (
