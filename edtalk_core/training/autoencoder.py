@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model import EDTalk
+from ..motion.motion import TRACKS
 from ..networks.layers import EqualConv2d, EqualLinear
 from ..networks.sizes import ModelSizes
 from .config import TrainingConfig
 from .losses import MOUTH
-from .reconstruction import IMAGE_LOSSES, ReconstructionStage, measured_loss
+from .reconstruction import IMAGE_LOSSES, ReconstructionStage, reading_loss
 from .stage import tile
 
 ENCODER_AND_GENERATOR = ("enc.", "dec.input", "dec.conv1", "dec.convs", "dec.to_")
@@ -91,51 +92,60 @@ class Autoencoder(ReconstructionStage):
         """Losses of the first frame moved like the second.
 
         With a loss "reading", the identity latent is also asked to hold minus the source's own weights, so that along
-        the bank the style latent is the motion from source to driver; a taught sample has it exactly.
+        the banks the style latent is the motion from source to driver; a taught sample has it exactly.
         """
         source, driver = batch["images"].unbind(1)
         encoder = self.model.enc["net_app"]
         latent, features = encoder(source)
         taught = round(len(source) * float(self.config.options.get("taught", 0)))
-        expression = None
         losses = {}
-        if self.EXPRESSES or self.locate is not None or self.weight("reading") or taught < len(source):
+        weights: dict[str, Tensor] = {}
+        if self.locate is not None or self.weight("reading") or taught < len(source):
             driver_latent, driver_features = encoder(driver)
-            lip, pose, expression = self.model.heads(driver_latent)
+            weights = self._read(driver_latent)
             if self.locate is not None:
                 losses["landmarks"] = (
                     self.locate(latent, features, batch["landmarks"][:, 0])
                     + self.locate(driver_latent, driver_features, batch["landmarks"][:, 1])
                 ) / 2
-        else:
-            lip, pose = batch["lip"][:, 1].to(latent), batch["pose"][:, 1].to(latent)
         if self.measure is not None:
-            lips = self.model.sizes.lip
-            q = self.model.bank()[:, : lips + self.model.sizes.pose].to(latent)
-            measured = torch.cat([batch["lip"], batch["pose"]], -1).to(latent)
-            own = -(latent @ q)
+            widths = [getattr(self.model.sizes, name) for name in self.tracks]
+            q = self.model.bank()[:, : sum(widths)].to(latent)
+            measured = [{name: batch[name][:, frame].to(latent) for name in self.tracks} for frame in (0, 1)]
+            held = -(latent @ q)
             if self.weight("reading"):
-                read = torch.cat([lip, pose], 1)
-                # The step from one to the other is what the generator will see; a person's own bias drops out of it.
-                losses["reading"] = sum(
-                    (
-                        measured_loss(weights[:, :lips], target[:, :lips], weights[:, lips:], target[:, lips:])
-                        for weights, target in (
-                            (own, measured[:, 0]),
-                            (read, measured[:, 1]),
-                            (read - own, measured[:, 1] - measured[:, 0]),
-                        )
-                    ),
-                    latent.new_zeros((), dtype=torch.float32),
+                own = dict(zip(self.tracks, held.split(widths, 1), strict=True))
+                losses["reading"] = (
+                    reading_loss(own, measured[0])
+                    + reading_loss(weights, measured[1])
+                    # The step from one to the other is what the generator sees; a person's own bias drops out of it.
+                    + reading_loss(
+                        {name: weights[name] - own[name] for name in self.tracks},
+                        {name: measured[1][name] - measured[0][name] for name in self.tracks},
+                    )
                 )
-            latent = torch.cat([latent[:taught] + (own - measured[:, 0])[:taught] @ q.T, latent[taught:]])
-            lip = torch.cat([batch["lip"][:taught, 1].to(lip), lip[taught:]])
-            pose = torch.cat([batch["pose"][:taught, 1].to(pose), pose[taught:]])
+            exact = torch.cat([measured[0][name] for name in self.tracks], 1)
+            latent = torch.cat([latent[:taught] + (held - exact)[:taught] @ q.T, latent[taught:]])
+            weights = {
+                name: torch.cat([measured[1][name][:taught], weights[name][taught:]])
+                if name in weights
+                else measured[1][name]
+                for name in self.tracks
+            }
         if not any(self.weight(loss) for loss in IMAGE_LOSSES):
             return losses
-        direction, part = self.model.directions(lip, pose, expression if self.EXPRESSES else None)
+        direction, part = self.model.directions(weights["lip"], weights["pose"], weights.get("expression"))
         image, flows = self.model.dec.render(latent + direction, features, part)
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """Names of the tracks that take part."""
+        return TRACKS if self.EXPRESSES else TRACKS[:2]
+
+    def _read(self, latent: Tensor) -> dict[str, Tensor]:
+        read = zip(TRACKS, self.model.heads(latent), strict=True)
+        return {name: value for name, value in read if value is not None and name in self.tracks}
 
     def reenact(self, source: Tensor, driver: Tensor, *, express: bool) -> Tensor:
         """The source with the weights read off the driver, (B,3,S,S) each, with or without its expression."""

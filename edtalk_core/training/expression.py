@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import ArgumentError
 from ..model import EDTalk
 from .autoencoder import Autoencoder
-from .clips import ClipStore
+from .clips import Clip, ClipStore
 from .config import TrainingConfig
 
 
@@ -23,7 +23,8 @@ class Expression(Autoencoder):
     """Self-reconstruction with all three banks; expression head, expression bank and EEM learn.
 
     `options.emotional`: share of the samples that come from clips with a labelled emotion (default 0.5; the rest from
-    all clips).
+    all clips). `options.across`: share of those whose two frames come from different clips of the person (0): what is
+    between them is the emotion. For clips that were recorded alike, as MEAD's.
     """
 
     NAME = "expression"
@@ -64,6 +65,14 @@ class Expression(Autoencoder):
                 parts.append(super().draw(rng, number))
         self.store = general
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def choose_clips(self, rng: np.random.Generator) -> list[Clip]:
+        """As the base class, or two clips of one person in two moods."""
+        clips = super().choose_clips(rng)
+        if self.store is self._emotional and rng.random() < float(self.config.options.get("across", 0.0)):
+            others = [clip for clip in self.store.clips if clip.info.person == clips[0].info.person]
+            clips[1] = others[int(rng.integers(len(others)))]
+        return clips
 
 
 class Finetune(Expression):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..model import EDTalk
 from ..networks.encoder import Encoder
@@ -39,28 +39,34 @@ def identity_copy(model: EDTalk) -> None:
 
 @torch.no_grad()
 def tie_heads(model: EDTalk) -> None:
-    """Let the identity latent hold minus what the lip and pose heads read, exactly, without changing what they read.
+    """Let the identity latent hold minus what the heads read, exactly, without changing what they read.
 
-    Along the bank, the style latent is then the motion from portrait to driver, and a portrait driven by its own
+    Along the banks, the style latent is then the motion from portrait to driver, and a portrait driven by its own
     weights stands still to the last bit. All heads are linear: what they read, less its constant, moves into the
-    encoder's last layer, and they become the bank itself. (An expression head has to be trained anew afterwards.)
+    encoder's last layer, and they become the bank itself.
     """
-    lips, bases = model.sizes.lip, model.sizes.lip + model.sizes.pose
-    q = model.bank()[:, :bases]
+    q = model.bank()
     identity = torch.eye(model.sizes.style, device=q.device)
-    constant = torch.cat(model.heads(torch.zeros_like(identity[:1]))[:2], 1)
-    reading = (torch.cat(model.heads(identity)[:2], 1) - constant).T
+
+    def read(latent: Tensor) -> Tensor:
+        return torch.cat([weights for weights in model.heads(latent) if weights is not None], 1)
+
+    constant = read(torch.zeros_like(identity[:1]))
+    reading = (read(identity) - constant).T
     last = model.enc["net_app"].convs[-1]
     moved = identity - q @ (q.T + reading)
     last.weight.copy_(torch.einsum("oi,ihwc->ohwc", moved, last.weight))
-    for layer in (*model.fc, *model.lip_fc[:-1], *model.pose_fc[:-1]):
+    heads: list[nn.Sequential] = [model.lip_fc, model.pose_fc]
+    if model.sizes.expression:
+        heads.append(model.exp_fc)
+    for layer in (*model.fc, *(layer for head in heads for layer in list(head)[:-1])):
         layer.weight.copy_(identity / layer.scale)
         layer.bias.zero_()
-    for head, columns in ((model.lip_fc[-1], q[:, :lips]), (model.pose_fc[-1], q[:, lips:])):
-        head.weight.copy_(-columns.T / head.scale)
-        head.bias.zero_()
+    for head, columns in zip(heads, q.split([head[-1].weight.shape[0] for head in heads], 1), strict=True):
+        head[-1].weight.copy_(-columns.T / head[-1].scale)
+        head[-1].bias.zero_()
     if model.audio_to_lip is not None:
-        model.audio_to_lip.mapping.bias.sub_(constant[0, :lips])
+        model.audio_to_lip.mapping.bias.sub_(constant[0, : model.sizes.lip])
 
 
 def _carry_rgb(encoder: Encoder) -> None:

@@ -1,8 +1,10 @@
-"""Mouth shape and head pose measured on landmarks: targets that teach the weights early what they should mean.
+"""Mouth, head pose and expression measured on landmarks: targets that teach the weights early what they should mean.
 
-The paper needs hours of video until mouth and pose come apart by themselves. With few clips, 68 landmarks tell most of
-it at once: six numbers of head pose (x, y, size, roll, yaw, pitch), and the principal components of the mouth's
-shape once pose and the person's own average are taken out. A model taught so has bases that an artist can name.
+The paper needs hours of video until these come apart by themselves. With few clips, 68 landmarks tell most of it at
+once: six numbers of head pose (x, y, size, roll, yaw, pitch); the principal components of the mouth's shape once pose
+and the clip's own average are taken out; and those of brows and eyes, together with what the clip's average mouth
+differs by from the person's, which is what an emotion does to a mouth that speaks. A model taught so has bases that an
+artist can name.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ are unit vectors, and a style latent is not moved by less."""
 
 _STABLE = np.array([*range(27, 36), 36, 39, 42, 45])
 _MOUTH = np.arange(48, 68)
+_BROWS_EYES = np.r_[17:27, 36:48]
 
 
 class LandmarkMotion:
-    """Measures pose (T,6) and lip (T,lip) of landmarks, relative to their spread over the training clips.
+    """Measures pose (T,6), lip (T,lip) and expression (T,expression), relative to their spread over training clips.
 
     Landmarks are in grid_sample coordinates, [-1,1] over the picture.
     """
 
-    def __init__(self, clips: Iterable[Clip], lip: int) -> None:
+    def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
+        clips = list(clips)
         tracks = {clip.info.name: (2 * clip.landmarks.astype(np.float64) + 1) / 256 - 1 for clip in clips}
         everything = np.concatenate(list(tracks.values()))[::5]
         self.template = everything[:, _STABLE].mean(0)
@@ -39,19 +43,42 @@ class LandmarkMotion:
             self.template = self._align(everything)[:, _STABLE].mean(0)
         poses = np.concatenate([self._raw_pose(points)[::5] for points in tracks.values()])
         self.pose_mean, self.pose_scale = poses.mean(0), poses.std(0)
-        centred = {name: self._mouth(points) for name, points in tracks.items()}
-        self.clip_means = {name: mouth.mean(0) for name, mouth in centred.items()}
-        mouths = np.concatenate([(centred[name] - self.clip_means[name])[::5] for name in tracks])
-        turns = np.concatenate([self._turn(points)[::5] for points in tracks.values()])
-        self.turn_mean = turns.mean(0)
-        self.turned, *_ = np.linalg.lstsq(turns - self.turn_mean, mouths, rcond=None)
-        mouths = mouths - (turns - self.turn_mean) @ self.turned
+        self.turn_mean = np.concatenate([self._turn(points)[::5] for points in tracks.values()]).mean(0)
+        self.turned = {part: self._fit_turn(tracks.values(), part) for part in ("mouth", "upper")}
+
+        self.clip_mouths = {name: self._shape(points, "mouth").mean(0) for name, points in tracks.items()}
+        mouths = np.concatenate([(self._shape(tracks[name], "mouth") - self.clip_mouths[name])[::5] for name in tracks])
         _, singular, axes = np.linalg.svd(mouths, full_matrices=False)
         # Positive opens: the lower inner lip (66) goes down against the upper one (62).
         opening = axes[:lip, 2 * (66 - 48) + 1] - axes[:lip, 2 * (62 - 48) + 1]
         self.axes = (axes[:lip] * np.where(opening < 0, -1.0, 1.0)[:, None]).T
         # A common scale keeps the small components small, so that noise is not blown up to a base of its own.
         self.lip_scale = 2 * singular[0] / np.sqrt(len(mouths)) / np.sqrt(6)
+
+        # Where a person shows no emotion: in the clips that are said to be neutral, else in all.
+        people: dict[str, list[Clip]] = {}
+        for clip in clips:
+            people.setdefault(clip.info.person, []).append(clip)
+        self.baselines: dict[str, Array] = {}
+        for own in people.values():
+            calm = [clip for clip in own if clip.info.emotion == "neutral"] or own
+            mean = np.mean([self._face(tracks[clip.info.name], clip.info.name).mean(0) for clip in calm], axis=0)
+            self.baselines |= {clip.info.name: mean for clip in own}
+        faces = np.concatenate([(self._face(tracks[name], name) - self.baselines[name])[::5] for name in tracks])
+        _, singular, axes = np.linalg.svd(faces, full_matrices=False)
+        # Positive opens the eyes: the upper lids (37, 38) go up.
+        lids = axes[:expression, [2 * (10 + i) + 1 for i in (1, 2)]].sum(1)
+        self.expression_axes = (axes[:expression] * np.where(lids > 0, -1.0, 1.0)[:, None]).T
+        self.expression_scale = singular[0] / np.sqrt(len(faces))
+
+    def _fit_turn(self, tracks: Iterable[Array], part: str) -> Array:
+        """How a part of the aligned face deforms when the head turns, by least squares within clips."""
+        turns, shapes = [], []
+        for points in tracks:
+            turn, shape = self._turn(points)[::5], self._part(points, part)[::5]
+            turns.append(turn - turn.mean(0))
+            shapes.append(shape - shape.mean(0))
+        return np.linalg.lstsq(np.concatenate(turns), np.concatenate(shapes), rcond=None)[0]
 
     def _align(self, points: Array) -> Array:
         """Similarity transform of nose and eye corners onto the template, by complex least squares."""
@@ -88,8 +115,25 @@ class LandmarkMotion:
         yaw, pitch = cls._raw_pose(points)[:, 4:].T
         return np.stack([yaw, pitch, yaw**2, pitch**2, yaw * pitch], -1)
 
-    def _mouth(self, points: Array) -> Array:
-        return self._align(points)[:, _MOUTH].reshape(len(points), -1)
+    def _part(self, points: Array, part: str) -> Array:
+        return self._align(points)[:, _MOUTH if part == "mouth" else _BROWS_EYES].reshape(len(points), -1)
+
+    def _shape(self, points: Array, part: str) -> Array:
+        """A part of the face, aligned, as it would be on a head that looks ahead: (T, 2 points)."""
+        return self._part(points, part) - (self._turn(points) - self.turn_mean) @ self.turned[part]
+
+    def _face(self, points: Array, clip: str) -> Array:
+        """Brows and eyes of the frames, and the mouth's average in their clip (T,84)."""
+        mouth = np.broadcast_to(self.clip_mouths[clip], (len(points), 2 * len(_MOUTH)))
+        return np.concatenate([self._shape(points, "upper"), mouth], axis=1)
+
+    def _mirrored(self, shape: Array, part: NDArray[np.int64]) -> Array:
+        """The shape (2 points,) of a part of the face on the mirrored face."""
+        # The template is all but symmetric about its own vertical axis.
+        axis = self.template[:, 0].mean()
+        place = {int(point): index for index, point in enumerate(part)}
+        order = [place[int(point)] for point in MIRRORED[part]]
+        return np.asarray((shape.reshape(-1, 2)[order] * [-1, 1] + [2 * axis, 0]).reshape(-1))
 
     def pose(self, points: Array) -> Array:
         """Landmarks (T,68,2) -> x, y, size, roll, yaw, pitch (T,6): over the clips, mean 0 and deviation SPREAD."""
@@ -97,11 +141,27 @@ class LandmarkMotion:
 
     def lip(self, points: Array, clip: str, mirrored: bool) -> Array:
         """Landmarks (T,68,2) of a clip of the constructor -> components of the mouth's shape (T,lip)."""
-        mean = self.clip_means[clip].reshape(-1, 2)
-        if mirrored:
-            # The template is all but symmetric about its own vertical axis.
-            axis = self.template[:, 0].mean()
-            mean = mean[MIRRORED[_MOUTH] - _MOUTH[0]] * [-1, 1] + [2 * axis, 0]
-        mouth = self._mouth(points) - mean.reshape(-1)
-        mouth = mouth - (self._turn(points) - self.turn_mean) @ self.turned
+        mean = self.clip_mouths[clip]
+        mouth = self._shape(points, "mouth") - (self._mirrored(mean, _MOUTH) if mirrored else mean)
         return mouth @ self.axes / self.lip_scale * SPREAD
+
+    def expression(self, points: Array, clip: str, mirrored: bool) -> Array:
+        """Landmarks (T,68,2) of a clip of the constructor -> components of brows, eyes and mood (T,expression)."""
+        upper, mouth = np.split(self.baselines[clip], [2 * len(_BROWS_EYES)])
+        own = self.clip_mouths[clip]
+        if mirrored:
+            upper, mouth, own = (
+                self._mirrored(shape, part) for shape, part in ((upper, _BROWS_EYES), (mouth, _MOUTH), (own, _MOUTH))
+            )
+        mood = np.broadcast_to(own - mouth, (len(points), len(own)))
+        face = np.concatenate([self._shape(points, "upper") - upper, mood], axis=1)
+        return face @ self.expression_axes / self.expression_scale * SPREAD
+
+    def measure(self, points: Array, clip: str, mirrored: bool = False) -> dict[str, NDArray[np.float32]]:
+        """All three by name."""
+        tracks = {
+            "lip": self.lip(points, clip, mirrored),
+            "pose": self.pose(points),
+            "expression": self.expression(points, clip, mirrored),
+        }
+        return {name: values.astype(np.float32) for name, values in tracks.items()}

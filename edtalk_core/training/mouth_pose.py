@@ -16,7 +16,7 @@ from torch import Tensor
 from .autoencoder import LIP_AND_POSE
 from .losses import feature_loss
 from .mouth_swap import swap_mouth
-from .reconstruction import ReconstructionStage
+from .reconstruction import ReconstructionStage, reading_loss
 from .stage import stack, tile
 
 
@@ -83,13 +83,17 @@ class MouthPose(ReconstructionStage):
         two_features = [torch.cat([feature, feature]) for feature in features]
         losses: dict[str, Tensor] = {}
         if self.weight("reading"):
-            losses["reading"] = (
-                self.reading_loss(lip_a, pose_a, batch, 1)
-                + self.reading_loss(lip_b, pose_b, batch, 2)
-                # A swapped frame has the pose of the one and the mouth of the other.
-                + self.reading_loss(lip_b_mouth_a, pose_a_mouth_b, batch, 1)
-                + self.reading_loss(lip_a_mouth_b, pose_b_mouth_a, batch, 2)
-            ) / 4
+            # A swapped frame has the pose of the one and the mouth of the other.
+            frames = [(lip_a, 1, pose_a, 1), (lip_b, 2, pose_b, 2)]
+            frames += [(lip_b_mouth_a, 1, pose_a_mouth_b, 1), (lip_a_mouth_b, 2, pose_b_mouth_a, 2)]
+            losses["reading"] = torch.stack(
+                [
+                    reading_loss(
+                        {"lip": lip, "pose": pose}, {"lip": batch["lip"][:, mouth], "pose": batch["pose"][:, head]}
+                    )
+                    for lip, mouth, pose, head in frames
+                ]
+            ).mean()
         for name, direction in (("cross", cross), ("self", plain)):
             if not (self.weight(f"{name}_l1") or self.weight(f"{name}_perceptual")):
                 continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import EDTalk
+from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
-from .clips import Augmentation, ClipStore
+from .clips import Augmentation, Clip, ClipStore
 from .config import TrainingConfig
 from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import (
@@ -63,7 +66,7 @@ class ReconstructionStage(Stage):
             self.discriminator = Encoder(ModelSizes(**{**model.sizes.__dict__, "style": 1}))
         self.measure: LandmarkMotion | None = None
         if self.weight("reading") or config.options.get("taught", 0):
-            self.measure = LandmarkMotion(self.store.clips, model.sizes.lip)
+            self.measure = LandmarkMotion(self.store.clips, model.sizes.lip, model.sizes.expression)
         self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
 
     def _wants(self, loss: str) -> bool:
@@ -77,37 +80,46 @@ class ReconstructionStage(Stage):
     def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
         """`samples` clips: "images" (B,frames,3,S,S) and "landmarks" (B,frames,68,2) under one view a clip.
 
-        With a loss "reading", also "pose" (B,frames,6) and "lip" (B,frames,lip) as measured on the landmarks.
+        With a loss "reading" or taught weights, also "lip", "pose" and "expression" (B,frames,bases) as measured on the
+        landmarks.
         """
         drawn: dict[str, list[NDArray[np.float32]]] = {}
         swapped = float(self.config.options.get("swapped", 0.0))
         for _ in range(samples):
-            clip = self.store.sample_clip(rng)
+            clips = self.choose_clips(rng)
             view = Augmentation.draw(rng, self.config.augmentation)
-            indexes = self.choose_frames(len(clip), rng)
-            pairs = [view.apply(clip, int(index), self.config.resolution) for index in indexes]
+            indexes = self.choose_frames(clips, rng)
+            pairs = [
+                view.apply(clip, int(index), self.config.resolution) for clip, index in zip(clips, indexes, strict=True)
+            ]
             points = np.stack([points for _, points in pairs])
             sample = {"images": np.stack([image for image, _ in pairs]), "landmarks": points}
             if self.measure is not None:
-                sample["pose"] = self.measure.pose(points)[:, : self.model.sizes.pose].astype(np.float32)
-                sample["lip"] = self.measure.lip(points, clip.info.name, view.mirror).astype(np.float32)
-            if swapped and rng.random() < swapped:
+                measured = [
+                    self.measure.measure(one[None], clip.info.name, view.mirror)
+                    for clip, one in zip(clips, points, strict=True)
+                ]
+                for name in TRACKS:
+                    width = getattr(self.model.sizes, name)
+                    sample[name] = np.concatenate([one[name][:, :width] for one in measured])
+            if swapped and rng.random() < swapped and clips[0] is clips[1]:
                 # Of the frame that is composed, the mouth is of the one and all else of the other.
                 head, mouth = (0, 1) if rng.random() < 0.5 else (1, 0)
                 sample["images"][1], sample["landmarks"][1] = swap_mouth(*pairs[head], *pairs[mouth])
-                for name, of in (("pose", head), ("lip", mouth)):
+                for name, of in (("lip", mouth), ("pose", head), ("expression", head)):
                     if name in sample:
                         sample[name][1] = sample[name][of]
             for name, value in sample.items():
                 drawn.setdefault(name, []).append(value)
         return {name: stack(values) for name, values in drawn.items()}
 
-    def reading_loss(self, lip: Tensor, pose: Tensor, batch: dict[str, Tensor], frame: int) -> Tensor:
-        """How far weights read off a frame are from what its landmarks measure (our small-data recipe)."""
-        return measured_loss(lip, batch["lip"][:, frame], pose, batch["pose"][:, frame])
+    def choose_clips(self, rng: np.random.Generator) -> list[Clip]:
+        """The clip that each frame of a sample comes from: the same for all."""
+        return [self.store.sample_clip(rng)] * self.frames()
 
-    def choose_frames(self, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Frames of a clip that make a sample. With `options.near`, that share lies within half a second."""
+    def choose_frames(self, clips: list[Clip], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Frames that make a sample, one of each clip. With `options.near`, that share lies within half a second."""
+        length = min(map(len, clips))
         near = rng.random() < float(self.config.options.get("near", 0.0))
         window = min(length, NEAR_FRAMES) if near else length
         first = int(rng.integers(length - window + 1))
@@ -145,13 +157,13 @@ class ReconstructionStage(Stage):
         return losses
 
 
-def measured_loss(lip: Tensor, lip_measured: Tensor, pose: Tensor, pose_measured: Tensor) -> Tensor:
-    """Smooth L1 between weights (B,lip), (B,pose) and what landmarks measure, in units of SPREAD, summed over bases.
+def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:
+    """How far weights (B,bases) by track are from what landmarks measure (our small-data recipe).
 
-    The mouth counts more: it is small in the picture and learned last.
+    Smooth L1 in units of SPREAD, summed over bases. The mouth counts more: it is small in the picture and learned last.
     """
-    total = lip.new_zeros((), dtype=torch.float32)
-    for gain, read, measured in ((LIP_GAIN, lip, lip_measured), (1.0, pose, pose_measured)):
-        error = F.smooth_l1_loss(read.float() / SPREAD, measured.float() / SPREAD, beta=0.5, reduction="none")
-        total = total + gain * error.sum(1).mean()
-    return total
+    losses = []
+    for name, weights in read.items():
+        error = F.smooth_l1_loss(weights.float() / SPREAD, measured[name].float() / SPREAD, beta=0.5, reduction="none")
+        losses.append((LIP_GAIN if name == "lip" else 1.0) * error.sum(1).mean())
+    return torch.stack(losses).sum()

@@ -68,17 +68,17 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
 def motion_tracks(model: EDTalk, store: ClipStore, config: TrainingConfig) -> dict[str, dict[str, Tensor]]:
     """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder.
 
-    With `options.measured`, lip and pose as the landmarks of the training clips measure them (see LandmarkMotion), for
-    a model that was itself taught with measured weights: steadier than what a young encoder reads.
+    With `options.measured`, as the landmarks of the training clips measure them (see LandmarkMotion), for a model that
+    was itself taught with measured weights: steadier than what a young encoder reads.
     """
     if not config.options.get("measured"):
         return read_clips(model, store, Path(config.out) / "tracks.safetensors")
-    measure = LandmarkMotion(store.clips, model.sizes.lip)
+    measure = LandmarkMotion(store.clips, model.sizes.lip, model.sizes.expression)
     tracks = {}
     for clip in store.clips:
         points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
+        measured = measure.measure(points, clip.info.name)
         tracks[clip.info.name] = {
-            "lip": torch.from_numpy(measure.lip(points, clip.info.name, mirrored=False)).float(),
-            "pose": torch.from_numpy(measure.pose(points)[:, : model.sizes.pose]).float(),
+            name: torch.from_numpy(values[:, : getattr(model.sizes, name)]) for name, values in measured.items()
         }
     return tracks
