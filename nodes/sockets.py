@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy_api.latest import Input, io
+from comfy_api.latest import Input, InputImpl, io
 
 from ..edtalk_core.errors import ArgumentError, PictureError
 from ..edtalk_core.face.crop import Crop
@@ -132,12 +132,16 @@ class Frames:
 
 def frames_of_video(video: Input.Video) -> Frames:
     """ComfyUI's VIDEO, read as it is needed and not held whole. VideoError when it cannot be read."""
-    source = video.get_stream_source()
-    if isinstance(source, str) and os.path.isfile(source):
-        reader = VideoReader(source)
-        return Frames(
-            lambda: reader, reader.duration, Fraction(reader.fps).limit_denominator(90_000), reader.size, source
-        )
+    # Others than files would be encoded into memory to give a stream, and ComfyUI 0.3 fails at it.
+    if isinstance(video, InputImpl.VideoFromFile):
+        source = video.get_stream_source()
+        # A newer ComfyUI cuts files in time and at the edges, and its streams know nothing of that.
+        trim: tuple[float, ...] = getattr(video, "get_active_trim_window", tuple)()
+        if isinstance(source, str) and os.path.isfile(source) and not any(trim):
+            reader = VideoReader(source)
+            if sorted(video.get_dimensions()) == sorted(reader.size):
+                rate = Fraction(reader.fps).limit_denominator(90_000)
+                return Frames(lambda: reader, reader.duration, rate, reader.size, source)
     components = video.get_components()
     return frames_of_images(components.images, components.frame_rate)
 

@@ -1,13 +1,64 @@
-"""Fixtures shared by all tests."""
+"""Fixtures of all tests, and what the three tiers need: unit, comfy (in ComfyUI's Python) and e2e (its server)."""
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import comfy_tier
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+TIERS = ("unit", "comfy", "e2e")
+CORE = "comfyui_edtalk.edtalk_core" if comfy_tier.inside() else "edtalk_core"
+"""The library's name in this process: it must never be imported under two."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests against ComfyUI."""
+    group = parser.getgroup("edtalk")
+    group.addoption(
+        "--snapshot",
+        action="store_true",
+        help="write the nodes' inputs and outputs into tests/data/object_info.json, unless that breaks saved workflows",
+    )
+    group.addoption(
+        "--long", action="store_true", help="also run what takes more than some minutes: ten minutes of video"
+    )
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Files of tests/comfy are run by another process, except in that process."""
+    if module_path.parent == ROOT / "tests" / "comfy" and not comfy_tier.inside():
+        return comfy_tier.ComfyFile.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick ones first; and the browser's event loop does not run in the way of tests with a loop of their own."""
+
+    def tier(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
+        return TIERS.index(folder) if folder in TIERS else 0
+
+    items.sort(key=tier)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say in the last lines what was not tested against ComfyUI, and why."""
+    yield
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        if report.nodeid.startswith(("tests/comfy", "tests/e2e")) and isinstance(report.longrepr, tuple):
+            reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section("NOT TESTED in the real thing", yellow=True, bold=True)
+        for reason, number in reasons.items():
+            terminalreporter.line(f"{number} skipped: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +75,14 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a real, untrained model of 32 px with its audio-to-lip network and the eight emotions."""
     import torch
 
-    from edtalk_core.checkpoints.bundle import write_bundle
-    from edtalk_core.model import EDTalk
-    from edtalk_core.motion.presets import EMOTIONS
-    from edtalk_core.networks.audio_to_lip import AudioToLip
-    from edtalk_core.networks.sizes import ModelSizes
-
+    bundle, model, presets, audio_to_lip, sizes = (
+        importlib.import_module(f"{CORE}.{name}")
+        for name in ("checkpoints.bundle", "model", "motion.presets", "networks.audio_to_lip", "networks.sizes")
+    )
     torch.manual_seed(0)
-    model = EDTalk(ModelSizes(resolution=32, style=40, channels={4: 8, 8: 8, 16: 8, 32: 8}, expression_hidden=8)).eval()
-    model.audio_to_lip = AudioToLip(widths=(4,) * 13).eval()
-    model.presets = {emotion: tuple(torch.randn(10).tolist()) for emotion in EMOTIONS}
-    return write_bundle(tmp_path_factory.mktemp("tiny") / "tiny.safetensors", model)
+    tiny = model.EDTalk(
+        sizes.ModelSizes(resolution=32, style=40, channels={4: 8, 8: 8, 16: 8, 32: 8}, expression_hidden=8)
+    ).eval()
+    tiny.audio_to_lip = audio_to_lip.AudioToLip(widths=(4,) * 13).eval()
+    tiny.presets = {emotion: tuple(torch.randn(10).tolist()) for emotion in presets.EMOTIONS}
+    return bundle.write_bundle(tmp_path_factory.mktemp("tiny") / "tiny.safetensors", tiny)
