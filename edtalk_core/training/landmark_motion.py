@@ -23,6 +23,9 @@ SPREAD = 4.0
 """Standard deviation of a pose weight over the clips. The published weights spread by a few units as well: the bases
 are unit vectors, and a style latent is not moved by less."""
 
+MOOD = 0.7
+"""Weight of the mouth beside brows and eyes: few clips tell its mood, and its differences are large."""
+
 _STABLE = np.array([*range(27, 36), 36, 39, 42, 45])
 _MOUTH = np.arange(48, 68)
 _BROWS_EYES = np.r_[17:27, 36:48]
@@ -55,16 +58,19 @@ class LandmarkMotion:
         # A common scale keeps the small components small, so that noise is not blown up to a base of its own.
         self.lip_scale = 2 * singular[0] / np.sqrt(len(mouths)) / np.sqrt(6)
 
-        # Where a person shows no emotion: in the clips that are said to be neutral, else in all.
-        people: dict[str, list[Clip]] = {}
+        # Where a face shows no emotion: the person's neutral clips; without any, nothing is known but the clip itself.
+        neutral: dict[str, list[str]] = {}
         for clip in clips:
-            people.setdefault(clip.info.person, []).append(clip)
-        self.baselines: dict[str, Array] = {}
-        for own in people.values():
-            calm = [clip for clip in own if clip.info.emotion == "neutral"] or own
-            mean = np.mean([self._face(tracks[clip.info.name], clip.info.name).mean(0) for clip in calm], axis=0)
-            self.baselines |= {clip.info.name: mean for clip in own}
-        faces = np.concatenate([(self._face(tracks[name], name) - self.baselines[name])[::5] for name in tracks])
+            if clip.info.emotion == "neutral":
+                neutral.setdefault(clip.info.person, []).append(clip.info.name)
+        means = {name: self._face(points, name).mean(0) for name, points in tracks.items()}
+        self.baselines: dict[str, Array] = {
+            clip.info.name: np.mean([means[name] for name in neutral.get(clip.info.person, [clip.info.name])], axis=0)
+            for clip in clips
+        }
+        faces = np.concatenate(
+            [self._mood(self._face(tracks[name], name) - self.baselines[name])[::5] for name in tracks]
+        )
         _, singular, axes = np.linalg.svd(faces, full_matrices=False)
         # Positive opens the eyes: the upper lids (37, 38) go up.
         lids = axes[:expression, [2 * (10 + i) + 1 for i in (1, 2)]].sum(1)
@@ -127,6 +133,11 @@ class LandmarkMotion:
         mouth = np.broadcast_to(self.clip_mouths[clip], (len(points), 2 * len(_MOUTH)))
         return np.concatenate([self._shape(points, "upper"), mouth], axis=1)
 
+    def _mood(self, face: Array) -> Array:
+        """Differences from the baseline (T,84) without the mouth's opening, which is the first lip weight's."""
+        upper, mouth = np.split(face, [2 * len(_BROWS_EYES)], axis=1)
+        return np.concatenate([upper, MOOD * (mouth - mouth @ self.axes[:, :1] @ self.axes[:, :1].T)], axis=1)
+
     def _mirrored(self, shape: Array, part: NDArray[np.int64]) -> Array:
         """The shape (2 points,) of a part of the face on the mirrored face."""
         # The template is all but symmetric about its own vertical axis.
@@ -155,7 +166,7 @@ class LandmarkMotion:
             )
         mood = np.broadcast_to(own - mouth, (len(points), len(own)))
         face = np.concatenate([self._shape(points, "upper") - upper, mood], axis=1)
-        return face @ self.expression_axes / self.expression_scale * SPREAD
+        return self._mood(face) @ self.expression_axes / self.expression_scale * SPREAD
 
     def measure(self, points: Array, clip: str, mirrored: bool = False) -> dict[str, NDArray[np.float32]]:
         """All three by name."""
