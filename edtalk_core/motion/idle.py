@@ -1,0 +1,86 @@
+"""A head that is still and yet alive, without a video or a pose flow: slow, small, smooth chance about a pose."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError
+from ..media.video import frame_count_for
+from .motion import FPS, Motion
+from .operations import hold
+
+TALKING = (1.9, 1.4, 0.4, 2.0, 1.2, 1.8)
+"""How much the pose weights move while somebody talks: x, y, size, roll, yaw and pitch as the demo model has them.
+
+Standard deviation within a clip, the median of 35 clips of people talking, of the landmarks' pose in the units that
+`training.landmark_motion` teaches. What the bases of another model mean is not known, but its weights spread alike.
+"""
+
+SHARE = 0.3
+"""The part of that by which a head moves that only waits and breathes; chosen by eye."""
+
+SLOW, FAST = 2.5, 0.5
+"""Seconds. The movement is noise between two Gaussian filters of these deviations: periods of 2 to 11 s have
+nine tenths of its power, a calm breath of 4 s is in their middle. Talking heads move mostly below 0.5 Hz too."""
+
+
+def idle_motion(
+    anchor: Motion,
+    duration: float,
+    *,
+    seed: int = 0,
+    amount: float = 1.0,
+    loop: bool = False,
+    fps: float = FPS,
+) -> Motion:
+    """A pose that drifts slowly about the anchor's, as a head does that waits: band-limited Gaussian noise.
+
+    It starts exactly at the anchor and never wanders off. Without `loop`, a longer motion begins as a shorter one.
+
+    Args:
+        anchor: the motion in whose first pose the head starts (`Portrait.own`).
+        duration: seconds; the motion has round(duration * fps) frames, at least 1.
+        seed: the same seed gives the same motion, on every machine.
+        amount: 0 holds the pose exactly, 1 is a head that waits, about 3 moves as far as one that talks.
+        loop: whether the end leads into the start, so that it can be repeated without a jump. A loop of less than
+            about 3 s hardly moves: it has no room for anything slow.
+        fps: frames a second.
+
+    Returns:
+        A motion with a pose track.
+
+    Raises:
+        ArgumentError: a number out of range.
+        MotionError: the anchor has no pose, or the frame rate is out of range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise ArgumentError(f"The seed must be a whole number of at least 0; got {seed!r}.")
+    if isinstance(amount, bool) or not isinstance(amount, Real) or not math.isfinite(amount) or amount < 0:
+        raise ArgumentError(f"The amount must be a finite number of at least 0; got {amount!r}.")
+    first = Motion(pose=anchor.track("pose")[:1], fps=fps)
+    still = hold(first, max(1, frame_count_for(duration, fps)))
+    frames, bases = still.track("pose").shape
+    spread = torch.tensor(TALKING if bases == len(TALKING) else [sum(TALKING) / len(TALKING)] * bases)
+
+    reach = math.ceil(4 * SLOW * fps)
+    seconds = torch.arange(-reach, reach + 1, dtype=torch.float64) / fps
+    fast, slow = (torch.exp(-0.5 * (seconds / deviation) ** 2) for deviation in (FAST, SLOW))
+    kernel = fast / fast.sum() - slow / slow.sum()
+    kernel /= kernel.norm()
+
+    # The noise goes round in circles: for a loop it has its length, else it is so long that the ends do not meet.
+    start = 0 if loop else reach
+    period = frames + 2 * start
+    spectrum = torch.fft.rfft(
+        torch.zeros(period, dtype=torch.float64).index_add_(0, torch.arange(-reach, reach + 1) % period, kernel)
+    )
+    noise = torch.from_numpy(np.random.default_rng(int(seed)).standard_normal((period, bases)))
+    drift = torch.fft.irfft(spectrum[:, None] * torch.fft.rfft(noise, dim=0), n=period, dim=0)[start : start + frames]
+    # Such noise given that it is zero in the first frame: without an offset that would stay for good.
+    likeness = torch.fft.irfft(spectrum.abs() ** 2, n=period)[:frames, None]
+    drift = drift - likeness / likeness[0].clamp(min=1e-30) * drift[0]
+    return Motion(pose=still.track("pose") + amount * SHARE * spread * drift, fps=fps)
