@@ -38,14 +38,17 @@ if TYPE_CHECKING:
     from .media.video import VideoReader, VideoWriter, resample_frames
     from .model import EDTalk, Portrait
     from .motion.files import load_motion, save_motion
+    from .motion.idle import idle_motion
     from .motion.motion import Motion
     from .motion.operations import smooth
+    from .motion.plot import plot_motion
     from .motion.sources import (
         motion_from_audio,
         motion_from_flow,
         motion_from_frames,
         motion_from_picture,
         motion_from_preset,
+        motion_from_timeline,
         motion_from_video,
     )
     from .networks.audio_to_lip import AudioToLip
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from .networks.sizes import ModelSizes
     from .pipeline import Animation, animate
     from .rendering import Renderer
+    from .sheets import base_sheet, emotion_sheet
 
 _HOMES = {
     "checkpoints.loading": ("load_model",),
@@ -104,14 +108,17 @@ _HOMES = {
         "load_motion",
         "save_motion",
     ),
+    "motion.idle": ("idle_motion",),
     "motion.motion": ("Motion",),
     "motion.operations": ("smooth",),
+    "motion.plot": ("plot_motion",),
     "motion.sources": (
         "motion_from_audio",
         "motion_from_flow",
         "motion_from_frames",
         "motion_from_picture",
         "motion_from_preset",
+        "motion_from_timeline",
         "motion_from_video",
     ),
     "networks.audio_to_lip": ("AudioToLip",),
@@ -122,6 +129,10 @@ _HOMES = {
         "animate",
     ),
     "rendering": ("Renderer",),
+    "sheets": (
+        "base_sheet",
+        "emotion_sheet",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

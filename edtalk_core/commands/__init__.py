@@ -6,5 +6,5 @@ A module has `add_parser(subparsers)`, which describes its arguments and sets it
 
 from __future__ import annotations
 
-COMMANDS = ("animate", "weights", "convert", "download", "info", "bench", "prepare", "train", "evaluate")
+COMMANDS = ("animate", "weights", "sheet", "convert", "download", "info", "bench", "prepare", "train", "evaluate")
 """Module names, in the order that `edtalk --help` lists them."""

@@ -1,0 +1,117 @@
+"""`edtalk sheet`: a portrait in all emotions, or along each base of the banks, as one picture."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import ArgumentError
+from .options import (
+    Subparsers,
+    add_face_options,
+    add_json_option,
+    add_model_options,
+    add_progress_option,
+    load_model,
+    not_negative,
+    output_path,
+    positive,
+    print_json,
+)
+from .progress import progress_bars
+
+ONLY_FOR = {"emotion": "emotions", "strength": "emotions", "track": "bases", "reach": "bases", "columns": "bases"}
+"""Options that only one of the sheets has."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk sheet`."""
+    parser = subparsers.add_parser(
+        "sheet",
+        help="show a portrait in all emotions, or what each base moves, as one picture",
+        description="Make a contact sheet of a portrait. emotions: the portrait at rest, then every emotion of the "
+        "model at some strengths. bases: what each base of the lip, pose and expression banks moves, its weight "
+        "lowered, as in the portrait, and raised.",
+        epilog="examples: edtalk sheet emotions me.jpg | edtalk sheet emotions me.jpg --emotion happy --emotion sad "
+        "--strength 0.5 --strength 1 | edtalk sheet bases me.jpg --track pose --reach 6 -o pose.png",
+    )
+    parser.add_argument("sheet", choices=("emotions", "bases"), help="which sheet to make")
+    parser.add_argument("portrait", type=Path, help="picture of the face")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_picture_path,
+        help="picture to write, .png or .jpg (default: PORTRAIT_SHEET.png in the current folder)",
+    )
+    parser.add_argument("--cell", type=int, help="pixels a side of each face (default: emotions 256, bases 128)")
+    emotions = parser.add_argument_group("emotions")
+    emotions.add_argument(
+        "--emotion", action="append", metavar="NAME", help="show this emotion; give it again for more (default: all)"
+    )
+    emotions.add_argument(
+        "--strength",
+        action="append",
+        type=not_negative,
+        help="a row of this strength, 0 as in the picture, 1 the preset; give it again for more (default: 0.5, 1, 1.5)",
+    )
+    bases = parser.add_argument_group("bases")
+    bases.add_argument(
+        "--track", choices=("all", "lip", "pose", "expression"), help="whose bases to show (default: all)"
+    )
+    bases.add_argument("--reach", type=positive, help="how far a weight is moved to both sides (default: 4)")
+    bases.add_argument("--columns", type=int, help="bases side by side (default: 4)")
+    add_face_options(parser)
+    add_model_options(parser)
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Render the sheet, write it, and say where it lies."""
+    import torch
+
+    from ..face.crop import crop_portrait
+    from ..media.picture import picture_to_image, read_picture, write_picture
+    from ..sheets import base_sheet, emotion_sheet
+
+    given = {name: getattr(args, name) for name in ONLY_FOR if getattr(args, name) is not None}
+    for name in given:
+        if ONLY_FOR[name] != args.sheet:
+            raise ArgumentError(f"--{name} is for the sheet of {ONLY_FOR[name]}, not of {args.sheet}; leave it out.")
+    output = args.output or Path(f"{args.portrait.stem}_{args.sheet}.png")
+    if output.exists() and args.portrait.exists() and output.samefile(args.portrait):
+        raise ArgumentError(f"{output} is the portrait; choose another name for what is written.")
+    model = load_model(args)
+    cut = crop_portrait(
+        read_picture(args.portrait), size=model.sizes.resolution, face=args.face, box=args.box, mode=args.crop
+    )
+    with torch.inference_mode():
+        portrait = model.encode_portrait(picture_to_image(cut.picture, model.sizes.resolution))
+    settings = {"precision": args.precision}
+    if args.cell is not None:
+        settings["cell"] = args.cell
+    with progress_bars(args.progress, unit=" faces") as bars:
+        settings["progress"] = bars.stage("render")
+        if args.sheet == "emotions":
+            names = {"emotion": "emotions", "strength": "strengths"}
+            sheet = emotion_sheet(model, portrait, **{names[name]: value for name, value in given.items()}, **settings)
+        else:
+            sheet = base_sheet(model, portrait, **given, **settings)
+    write_picture(output, sheet)
+    height, width = sheet.shape[:2]
+    if args.json:
+        warnings = [cut.warning] if cut.warning else []
+        print_json({"path": str(output), "width": width, "height": height, "warnings": warnings})
+        return
+    if cut.warning:
+        print(f"edtalk: warning: {cut.warning}", file=sys.stderr)
+    print(f"{output}: {width}x{height}")
+
+
+def _picture_path(text: str) -> Path:
+    path = output_path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"expected a name in .png or .jpg, got {path.name}")
+    return path
