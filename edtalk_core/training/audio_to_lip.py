@@ -40,12 +40,18 @@ class SyncExpert(nn.Module):
         return 5 * F.cosine_similarity(mouth, sound, dim=-1)
 
 
+MOST_EVENED = 2.5
+"""Factor by which a clip's mouth is enlarged or reduced at most: what hardly moves is mostly noise."""
+
+
 class AudioToLipStage(Stage):
     """L2 on weights, 0.1 x L2 on their differences, image reconstruction, sync loss.
 
     `options.sequence`: consecutive frames a sample (16). `options.widths`: channels of the audio encoder relative to
     the published ones (1.0). `options.measured`: see `motion_tracks`.
     `options.gain`: factor on the lip weights to learn (1.0), since a regression moves less than a mouth does.
+    `options.even`: bring the mouths of all clips to the same amplitude (false): how far somebody opens the mouth cannot
+    be heard, and a few who open it wide would count for most.
     """
 
     NAME = "audio-to-lip"
@@ -69,7 +75,13 @@ class AudioToLipStage(Stage):
         self.store.keep(lambda clip: len(clip) >= self.sequence, f"at least {self.sequence} frames")
         gain = float(config.options.get("gain", 1.0))
         tracks = motion_tracks(model, ClipStore(config.data), config)
-        self.tracks = {name: {**own, "lip": own["lip"] * gain} for name, own in tracks.items()}
+        spreads = {name: own["lip"].var(0).sum().sqrt() for name, own in tracks.items()}
+        usual = torch.stack([spreads[clip.info.name] for clip in self.store.clips]).median()
+        even = {
+            name: float((usual / spread).clamp(1 / MOST_EVENED, MOST_EVENED)) if config.options.get("even") else 1.0
+            for name, spread in spreads.items()
+        }
+        self.tracks = {name: {**own, "lip": own["lip"] * (gain * even[name])} for name, own in tracks.items()}
         self.spread = (
             torch.cat([self.tracks[clip.info.name]["lip"] for clip in self.store.clips]).std(0).square().mean().sqrt()
         )
