@@ -132,7 +132,8 @@ def parse_keys(
 
 def entry_error(what: str, line: int, entry: str, error: EDTalkError) -> MotionError:
     """What is wrong with an entry, and where it stands."""
-    return MotionError(f"{what.capitalize()} line {line}, {entry!r}: {str(error).rstrip('.')}.")
+    reason = str(error)
+    return MotionError(f"{what.capitalize()} line {line}, {entry!r}: {reason}{'' if reason[-1] in '.?' else '.'}")
 
 
 def _parse_entry(entry: str, line: int, parse_value: Callable[[str], Value], value: str, example: str) -> Key[Value]:

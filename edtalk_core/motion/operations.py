@@ -325,7 +325,7 @@ def concatenate(motions: Sequence[Motion], crossfade: float = 0.0) -> Motion:
     """
     if not motions:
         raise ArgumentError("There is no motion to concatenate.")
-    _check_same_tracks(motions, "concatenate")
+    _check_same_tracks(motions, "join")
     fps = motions[0].fps
     overlap = _overlap(crossfade, fps)
     parts = [resample(motion, fps) for motion in motions]
