@@ -8,8 +8,11 @@ import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
 from .audio import EncodeAudio, LipFromAudio
+from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
+from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
 from .portrait import LoadPortrait
+from .pose import HoldPose, SamplePose
 from .render import RenderFrames, RenderVideo
 from .video import WeightsFromVideo
 
@@ -22,4 +25,25 @@ class EDTalkExtension(ComfyExtension):
         # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
-        return [LoadModel, LoadPortrait, EncodeAudio, LipFromAudio, WeightsFromVideo, RenderFrames, RenderVideo]
+        return [
+            LoadModel,
+            LoadPortrait,
+            EncodeAudio,
+            LipFromAudio,
+            WeightsFromVideo,
+            ExpressionPreset,
+            LoadPreset,
+            SavePreset,
+            BlendExpressions,
+            ExpressionTimeline,
+            SamplePose,
+            HoldPose,
+            AdjustMotion,
+            JoinMotions,
+            CombineMotions,
+            SaveMotion,
+            LoadMotion,
+            PlotMotion,
+            RenderFrames,
+            RenderVideo,
+        ]

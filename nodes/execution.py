@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from collections.abc import Callable
 import comfy.model_management
 import comfy.utils
 import numpy as np
+from comfy.cli_args import args
+from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
@@ -46,6 +49,17 @@ def warn(text: str | None) -> None:
     if text:
         logger.warning("%s", text)
         tell(f"⚠ {text}")
+
+
+def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:
+    """What core's savers put into a file: the prompt and the workflow as JSON; nothing if ComfyUI was told not to.
+
+    `cls` is the class as the node runs, an output node.
+    """
+    if args.disable_metadata:
+        return {}
+    tags = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
+    return {key: json.dumps(value) for key, value in tags.items() if value is not None}
 
 
 class Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from fractions import Fraction
 from typing import Any
@@ -11,7 +10,6 @@ import comfy.model_management
 import folder_paths
 import numpy as np
 import torch
-from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
 from ..edtalk_core.errors import ArgumentError, OutOfMemory
@@ -21,7 +19,7 @@ from ..edtalk_core.motion.motion import TRACKS, Motion
 from ..edtalk_core.motion.operations import combine
 from ..edtalk_core.pipeline import provenance
 from ..edtalk_core.rendering import Renderer
-from .execution import Progress, on_device, tell
+from .execution import Progress, on_device, tell, workflow_tags
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
 
 LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
@@ -205,11 +203,7 @@ def save_video(
     )
     file = f"{name}_{counter:05}_.{format}"
     path = os.path.join(folder, file)
-    tags = provenance({"node": cls.define_schema().node_id})
-    if not args.disable_metadata:
-        for key, value in {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}.items():
-            if value is not None:
-                tags[key] = json.dumps(value)
+    tags = provenance({"node": cls.define_schema().node_id}) | workflow_tags(cls)
     progress = Progress()
     writer = VideoWriter(path, rate, size, sound, tags)
     try:

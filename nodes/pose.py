@@ -1,0 +1,161 @@
+"""Sample Pose from Flow, Hold Pose / Idle."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..edtalk_core.media.mel import AudioFeatures
+from ..edtalk_core.motion.idle import idle_motion
+from ..edtalk_core.motion.motion import Motion
+from ..edtalk_core.motion.sources import motion_from_flow
+from .execution import Progress
+from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
+
+MAX_SEED = 2**53 - 1
+"""The largest whole number that the editor, in JavaScript, can hold."""
+
+
+def _seconds_input() -> io.Input:
+    return io.Float.Input(
+        "seconds",
+        default=5.0,
+        min=0.04,
+        max=36_000.0,
+        step=0.1,
+        tooltip="How long it lasts, where no features are plugged in.",
+    )
+
+
+def _seed_input() -> io.Input:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=MAX_SEED,
+        control_after_generate=True,
+        tooltip="The same seed gives the same motion, on every machine.",
+    )
+
+
+class SamplePose(io.ComfyNode):
+    """Pose weights drawn from the pose flow."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkSamplePose",
+            display_name="EDTalk Sample Pose from Flow",
+            category="EDTalk/pose",
+            description="Makes up how the head moves while this is said, without a driver video. Another seed is "
+            "another take.",
+            inputs=[
+                PortraitSocket.Input(
+                    "portrait", tooltip="From Load Portrait: the head starts as it is in the picture."
+                ),
+                _seconds_input(),
+                _seed_input(),
+                io.Float.Input(
+                    "temperature",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="1: as lively as people are. Less: calmer and more regular. 0: without chance.",
+                ),
+                io.Float.Input(
+                    "amount",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="How far it moves about the pose in the picture. 0: still. 2: twice as far and as fast.",
+                ),
+                FeaturesSocket.Input(
+                    "features",
+                    optional=True,
+                    tooltip="From Encode Audio: the head moves to this sound, for as long. Unplugged: it only listens.",
+                ),
+            ],
+            outputs=[MotionSocket.Output("pose", display_name="pose", tooltip="A motion with a pose track, 25 fps.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        portrait: EncodedPortrait,
+        seconds: float,
+        seed: int,
+        temperature: float,
+        amount: float,
+        features: AudioFeatures | None = None,
+    ) -> io.NodeOutput:
+        """Sample."""
+        pose = motion_from_flow(
+            portrait.model.edtalk,  # wherever it is: the flow is computed on the CPU
+            features,
+            portrait.own,
+            duration=None if features is not None else seconds,
+            seed=seed,
+            temperature=temperature,
+            amount=amount,
+            progress=Progress(),
+        )
+        return io.NodeOutput(pose)
+
+
+class HoldPose(io.ComfyNode):
+    """Pose weights that stay, or drift a little."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkHoldPose",
+            display_name="EDTalk Hold Pose / Idle",
+            category="EDTalk/pose",
+            description="Keeps the head where it is, or lets it drift slowly and a little, as heads do that wait. "
+            "Needs no driver video and no pose flow.",
+            inputs=[
+                PortraitSocket.Input("portrait", tooltip="From Load Portrait: its pose is held."),
+                _seconds_input(),
+                io.Float.Input(
+                    "amount",
+                    default=1.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="0: held still. 1: a head that waits. About 3: moves as far as one that talks.",
+                ),
+                _seed_input(),
+                io.Boolean.Input(
+                    "loop",
+                    default=False,
+                    tooltip="Whether the end leads into the start, so that it can be repeated without a jump. A loop "
+                    "of less than 3 seconds hardly moves.",
+                ),
+                FeaturesSocket.Input(
+                    "features", optional=True, tooltip="From Encode Audio: it lasts as long as the sound."
+                ),
+                MotionSocket.Input(
+                    "motion", optional=True, tooltip="A motion whose first pose is held instead of the portrait's."
+                ),
+            ],
+            outputs=[MotionSocket.Output("pose", display_name="pose", tooltip="A motion with a pose track, 25 fps.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        portrait: EncodedPortrait,
+        seconds: float,
+        amount: float,
+        seed: int,
+        loop: bool,
+        features: AudioFeatures | None = None,
+        motion: Motion | None = None,
+    ) -> io.NodeOutput:
+        """Hold."""
+        duration = features.duration if features is not None else seconds
+        anchor = motion if motion is not None else portrait.own
+        return io.NodeOutput(idle_motion(anchor, duration, seed=seed, amount=amount, loop=loop))
