@@ -54,9 +54,9 @@ def warn(text: str | None) -> None:
 def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:
     """What core's savers put into a file: the prompt and the workflow as JSON; nothing if ComfyUI was told not to.
 
-    `cls` is the class as the node runs, an output node.
+    `cls` is the class as ComfyUI runs it, an output node.
     """
-    if args.disable_metadata:
+    if args.disable_metadata or cls.hidden is None:
         return {}
     tags = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
     return {key: json.dumps(value) for key, value in tags.items() if value is not None}
