@@ -7,14 +7,23 @@ the first step and holds at whatever resolution is grown later; a usual start sp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..model import EDTalk
+from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.generator import EEM, ToRGB
 from ..networks.sizes import ModelSizes
+from .clips import CROP_SIZE, Clip
+from .landmark_motion import LandmarkMotion
+
+RIDGE = 0.01
+"""Of the mean variance of the latent's components."""
+BETWEEN_CLIPS = 0.5
 
 OPEN_MASK = 4.0
 """Mask before the sigmoid at which 98 % of the warped feature passes."""
@@ -38,6 +47,48 @@ def identity_copy(model: EDTalk) -> None:
 
 
 @torch.no_grad()
+def fit_heads(model: EDTalk, clips: Sequence[Clip], frames: int = 40) -> None:
+    """Let the heads read what the landmarks measure as well as anything linear can, by ridge regression, and tie them.
+
+    Of each clip `frames` frames count, evenly spaced. What changes within a clip counts most: between clips, people
+    differ by more than motion.
+    """
+    sizes = model.sizes
+    measure = LandmarkMotion(clips, sizes.lip, sizes.expression)
+    inputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    for clip in clips:
+        chosen = np.unique(np.linspace(0, len(clip) - 1, frames).astype(int))
+        pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in chosen])
+        images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+        latent = model.enc["net_app"].latent(images.to(model.device)).double().cpu()
+        points = (2 * clip.landmarks[chosen].astype(np.float64) + 1) / CROP_SIZE - 1
+        measured = measure.measure(points, clip.info.name)
+        target = torch.from_numpy(
+            np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
+        ).double()
+        for values, kept in ((latent, inputs), (target, targets)):
+            mean = values.mean(0, keepdim=True)
+            kept += [values - mean, mean * (BETWEEN_CLIPS * len(chosen) ** 0.5)]
+    x, y = torch.cat(inputs), torch.cat(targets)
+    gram = x.T @ x
+    weights = torch.linalg.solve(gram + RIDGE * gram.diagonal().mean() * torch.eye(len(gram)), x.T @ y).float()
+    identity = torch.eye(sizes.style)
+    for layer in (*model.fc, *(layer for head in _heads(model) for layer in list(head)[:-1])):
+        layer.weight.copy_(identity / layer.scale)
+        layer.bias.zero_()
+    widths = [getattr(sizes, name) for name in TRACKS]
+    for head, columns in zip(_heads(model), weights.split(widths, 1), strict=False):
+        head[-1].weight.copy_(columns.T / head[-1].scale)
+        head[-1].bias.zero_()
+    tie_heads(model)
+
+
+def _heads(model: EDTalk) -> list[nn.Sequential]:
+    return [model.lip_fc, model.pose_fc, *([model.exp_fc] if model.sizes.expression else [])]
+
+
+@torch.no_grad()
 def tie_heads(model: EDTalk) -> None:
     """Let the identity latent hold minus what the heads read, exactly, without changing what they read.
 
@@ -56,9 +107,7 @@ def tie_heads(model: EDTalk) -> None:
     last = model.enc["net_app"].convs[-1]
     moved = identity - q @ (q.T + reading)
     last.weight.copy_(torch.einsum("oi,ihwc->ohwc", moved, last.weight))
-    heads: list[nn.Sequential] = [model.lip_fc, model.pose_fc]
-    if model.sizes.expression:
-        heads.append(model.exp_fc)
+    heads = _heads(model)
     for layer in (*model.fc, *(layer for head in heads for layer in list(head)[:-1])):
         layer.weight.copy_(identity / layer.scale)
         layer.bias.zero_()

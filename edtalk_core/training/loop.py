@@ -81,11 +81,13 @@ def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | 
     set_seed(config.seed)
     model = starting_model(config)
     stage = STAGES[config.stage](model, config)
+    checkpoint = latest_checkpoint(out)
+    if checkpoint is None:
+        stage.begin()
     parameters = dict(stage.learning())
     optimizer = torch.optim.Adam(list(parameters.values()), lr=config.learning_rate, betas=config.betas)
     average = {name: value.detach().clone() for name, value in parameters.items() if not name.startswith("helper.")}
     step = 0
-    checkpoint = latest_checkpoint(out)
     if checkpoint is not None:
         step = load_training(checkpoint, model, parameters, optimizer, average)
         logger.info("Resuming %s at step %d", checkpoint, step)

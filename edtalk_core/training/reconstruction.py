@@ -16,6 +16,7 @@ from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
 from .clips import Augmentation, Clip, ClipStore
 from .config import TrainingConfig
+from .initialisation import fit_heads
 from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import (
     EYES,
@@ -51,6 +52,7 @@ class ReconstructionStage(Stage):
     `options.mouth`, `options.eyes`: how much more the pixels there count in L1 (4 and 2). `options.vgg`: a file with
     torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
     instead of read weights, so that the generator learns what they mean while the encoder still learns to read.
+    `options.fit`: at the start, fit the heads to the landmarks and tie them to the banks (see `fit_heads`; false).
     """
 
     SHOWN = 8
@@ -68,6 +70,11 @@ class ReconstructionStage(Stage):
         if self.weight("reading") or config.options.get("taught", 0):
             self.measure = LandmarkMotion(self.store.clips, model.sizes.lip, model.sizes.expression)
         self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
+
+    def begin(self) -> None:
+        """See `options.fit`."""
+        if self.config.options.get("fit"):
+            fit_heads(self.model, self.store.clips)
 
     def _wants(self, loss: str) -> bool:
         """Whether a loss counts, under its own name or under a longer one that ends in it ("cross_flow")."""

@@ -42,6 +42,9 @@ class Stage(nn.Module):
                 own = name.removeprefix("model.")
                 yield (own if own != name else f"helper.{name}"), parameter
 
+    def begin(self) -> None:
+        """Prepare the model, once: at the start of a run, not when it is resumed."""
+
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw one batch; everything random comes from `rng`."""
         raise NotImplementedError
