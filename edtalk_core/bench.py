@@ -98,7 +98,7 @@ def bench(
         for name, task in tasks.items():
             started = time.perf_counter()
             task()
-            _wait(model.device)
+            torch.get_device_module(model.device).synchronize()
             seconds[name].append((time.perf_counter() - started) / (1 if name == "encode" else batch))
         if progress is not None:
             progress(done + 1, repeats)
@@ -213,8 +213,8 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
     if hasattr(os, "getloadavg"):
         described["load"] = round(os.getloadavg()[0], 2)
-    if device.type == "cuda":
-        described["accelerator"] = torch.cuda.get_device_name(device)
+    if hasattr(torch.get_device_module(device), "get_device_name"):
+        described["accelerator"] = torch.get_device_module(device).get_device_name(device)
     return described
 
 
@@ -237,17 +237,18 @@ def _gflop(task: Callable[[], object]) -> float:
 
 def _memory(renderer: Renderer, portrait: Portrait, frames: int) -> dict[str, str | float | None]:
     """Peak while `frames` frames are streamed, and what was in use before, in MiB."""
-    on_cuda = renderer.device.type == "cuda"
-    if on_cuda:
-        torch.cuda.reset_peak_memory_stats(renderer.device)
-        before: int | None = torch.cuda.memory_allocated(renderer.device)
+    backend = torch.get_device_module(renderer.device)
+    on_accelerator = hasattr(backend, "max_memory_allocated")
+    if on_accelerator:
+        backend.reset_peak_memory_stats(renderer.device)
+        before: int | None = backend.memory_allocated(renderer.device)
     else:
         before = _resident_after_reset()
     for _ in renderer.stream(_motion(portrait, frames, changing=True)):
         pass
-    peak = torch.cuda.max_memory_allocated(renderer.device) if on_cuda else _peak_resident()
+    peak = backend.max_memory_allocated(renderer.device) if on_accelerator else _peak_resident()
     return {
-        "of": "accelerator" if on_cuda else "process",
+        "of": "accelerator" if on_accelerator else "process",
         "frames": frames,
         "before": None if before is None else round(before / MIB, 1),
         "peak": None if peak is None else round(peak / MIB, 1),
@@ -294,10 +295,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what it was asked to."""
-    backend = getattr(torch, device.type, None)
-    if backend is not None and hasattr(backend, "synchronize"):
-        backend.synchronize()
