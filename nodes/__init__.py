@@ -8,12 +8,14 @@ import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
 from .audio import EncodeAudio, LipFromAudio
+from .examples import ExampleInputs
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
 from .portrait import LoadPortrait
 from .pose import HoldPose, SamplePose
 from .render import RenderFrames, RenderVideo
+from .sheets import BaseExplorer, EmotionContactSheet
 from .video import WeightsFromVideo
 
 
@@ -26,6 +28,7 @@ class EDTalkExtension(ComfyExtension):
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
         return [
+            ExampleInputs,
             LoadModel,
             LoadPortrait,
             EncodeAudio,
@@ -46,4 +49,6 @@ class EDTalkExtension(ComfyExtension):
             PlotMotion,
             RenderFrames,
             RenderVideo,
+            EmotionContactSheet,
+            BaseExplorer,
         ]

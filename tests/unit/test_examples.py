@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from edtalk_core.builtin_files import builtin_file
+from edtalk_core.face.crop import crop_portrait
 from edtalk_core.face.detection import FaceDetector
 from edtalk_core.face.tracking import FaceTracker
 from edtalk_core.media.audio import read_audio
+from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video import VideoReader
 
 DRIVER = builtin_file("examples/driver.mp4")
@@ -30,7 +32,17 @@ def test_every_example_has_its_origin_and_terms_in_the_readme():
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
     assert set(rows) == files
     for row in rows.values():
-        assert "public domain" in row or "CC BY-SA 3.0" in row
+        assert any(terms in row for terms in ("public domain", "Apache-2.0", "CC BY-SA 3.0"))
+
+
+@pytest.mark.parametrize(("name", "side"), [("portrait.jpg", 512), ("generated.jpg", 1024)])
+def test_the_portraits_are_small_files_with_one_face_that_needs_no_warning(name, side):
+    path = builtin_file(f"examples/{name}")
+    assert path.stat().st_size <= 150_000
+    picture = read_picture(path)
+    assert picture.shape == (side, side, 3)
+    assert len(FaceDetector().detect(picture)) == 1
+    assert crop_portrait(picture).warning is None
 
 
 def test_the_driver_is_a_small_video_of_the_usual_kind():

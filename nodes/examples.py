@@ -1,0 +1,62 @@
+"""Example Inputs."""
+
+from __future__ import annotations
+
+from comfy_api.latest import InputImpl, io
+
+from ..edtalk_core.builtin_files import builtin_file
+from ..edtalk_core.media.audio import read_audio
+from ..edtalk_core.media.picture import read_picture
+from .sockets import image_of, sound_of
+
+
+class ExampleInputs(io.ComfyNode):
+    """The pictures, the speech and the driver that come with the pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkExampleInputs",
+            display_name="EDTalk Example Inputs",
+            category="EDTalk",
+            description="Pictures, a speech and a driver video that come with the pack, so that a workflow runs before "
+            "you have anything of your own. To use your own files, plug Load Image, Load Audio or Load Video in "
+            "instead. Where they are from and their terms: weights/examples/README.md.",
+            inputs=[],
+            outputs=[
+                io.Image.Output(
+                    "portrait",
+                    display_name="portrait",
+                    tooltip="A photo of the astronaut Eileen Collins, 512x512, the face 110 px wide. NASA, public "
+                    "domain.",
+                ),
+                io.Audio.Output(
+                    "speech",
+                    display_name="speech",
+                    tooltip="An English sentence, 7.2 seconds, 16 kHz mono. Spoken by Allison Smith, CC BY-SA 3.0.",
+                ),
+                io.Video.Output(
+                    "driver",
+                    display_name="driver",
+                    tooltip="A man who speaks and moves his head, with sound: 5.84 seconds, 256x256, 25 frames a "
+                    "second. Public domain; for its movement only: do not publish him saying what he never said.",
+                ),
+                io.Image.Output(
+                    "generated",
+                    display_name="generated portrait",
+                    tooltip="A man who does not exist, 1024x1024, the face 150 px wide. Apache-2.0.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        """Read the files."""
+        portrait, generated = (
+            image_of(read_picture(builtin_file(f"examples/{name}"))) for name in ("portrait.jpg", "generated.jpg")
+        )
+        speech = sound_of(read_audio(builtin_file("examples/speech.flac")))
+        return io.NodeOutput(
+            portrait, speech, InputImpl.VideoFromFile(str(builtin_file("examples/driver.mp4"))), generated
+        )
