@@ -220,7 +220,7 @@ def test_timeline_shows_what_it_says(portrait):
 
 def test_sampled_pose_starts_at_the_portrait_and_depends_on_the_seed(portrait, features):
     one, again, other = (
-        run(pose.SamplePose, portrait=portrait, features=features, seconds=99.0, seed=seed) for seed in (1, 1, 2)
+        run(pose.SamplePose, portrait=portrait, features=features, seconds=3.0, seed=seed) for seed in (1, 1, 2)
     )
     assert (list(one.tracks), one.frames) == (["pose"], 50)
     assert torch.equal(one.pose[0], portrait.own.pose[0])
@@ -281,6 +281,13 @@ def test_offsets_are_added_to_bases_of_the_chosen_track():
     assert torch.equal(moved.pose, motion.pose)
     alone = run(motion_nodes.AdjustMotion, motion=motion.select("pose"), offsets="0: 1")
     assert torch.equal(alone.pose[:, 0], motion.pose[:, 0] + 1)
+
+
+def test_smoothing_calms_the_chosen_track():
+    motion = random_motion()
+    calm = run(motion_nodes.AdjustMotion, motion=motion, track="lip", smoothing=0.1)
+    assert calm.lip.std() < 0.6 * motion.lip.std()
+    assert torch.equal(calm.pose, motion.pose)
 
 
 def test_adjust_cuts_then_smooths_then_loops_then_changes_the_rate():
@@ -414,6 +421,13 @@ def test_files_of_the_input_folder_are_listed_by_their_ending(comfyui_base):
     assert "nod.json" in listed
     assert not {"nod.png", "folder.json"} & set(listed)
     assert run(motion_nodes.LoadMotion, file="nod.json").frames == 50
+
+
+def test_a_path_may_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_motion(random_motion(), tmp_path / "mine.json")
+    assert run(motion_nodes.LoadMotion, path="~/mine.json").frames == 50
 
 
 @pytest.mark.parametrize("node", [motion_nodes.LoadMotion, expression.LoadPreset])
