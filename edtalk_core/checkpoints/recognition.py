@@ -99,6 +99,11 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
         with torch.device("meta"):
             model = EDTalk(sizes)
         found |= _select(model, "", named, f"{source} is an EDTalk checkpoint")
+        bases = sizes.lip + sizes.pose + sizes.expression
+        if sizes.style < bases:
+            raise UnsupportedCheckpoint(
+                f"{source} does not fit together: {bases} orthogonal bases do not fit into a latent of {sizes.style}."
+            )
     if any(name.startswith(AUDIO_TO_LIP) for name in named):
         widths = [_rows(named, f"{AUDIO_TO_LIP}audio_encoder.{i}.conv_block.0.weight") for i in range(13)]
         with torch.device("meta"):

@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-LIP, POSE, EXPRESSION = 20, 6, 10
-"""Bank sizes of the published models (supplement 2.9)."""
+from ..motion.motion import EXPRESSION, LIP, POSE
 
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
 """Feature channels by height in pixels, encoder and generator alike."""

@@ -69,6 +69,9 @@ class TrainingConfig:
         for name in ("resolution", "style", "lip", "pose", "steps", "batch", "checkpoint_every", "sample_every"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        bases = self.lip + self.pose + self.expression
+        if self.style < bases:
+            raise ArgumentError(f"style must have room for {bases} orthogonal bases, and has {self.style}.")
         if not self.learning_rate > 0:
             raise ArgumentError(f"learning_rate must be positive, not {self.learning_rate}.")
         if self.precision not in ("no", "fp16", "bf16"):

@@ -36,7 +36,7 @@ from edtalk_core.networks.sizes import ModelSizes
 
 State = dict[str, Tensor]
 
-TINY = ModelSizes(resolution=16, style=8, channels={4: 4, 8: 4, 16: 6}, expression_hidden=4)
+TINY = ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 6}, expression_hidden=4)
 SMALL_AUDIO = tuple(range(2, 15))
 
 
@@ -355,7 +355,7 @@ def test_bad_file_is_named_with_what_it_is(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
 def test_spoilt_bytes_end_in_a_typed_error(tmp_path: Path, form: str, seed: int) -> None:
-    sizes = ModelSizes(resolution=16, style=3, lip=2, pose=1, expression=1, channels={4: 1, 8: 1, 16: 1})
+    sizes = ModelSizes(resolution=16, style=4, lip=2, pose=1, expression=1, channels={4: 1, 8: 1, 16: 1})
     path = tmp_path / ("a.safetensors" if form == "safetensors" else "a.pt")
     if form == "safetensors":
         write_bundle(path, tiny_state(sizes))
@@ -401,9 +401,9 @@ def test_published_tensor_lists_are_recognised(manifest: dict[str, dict]) -> Non
     [
         TINY,
         ModelSizes(resolution=16, style=8, lip=3, pose=2, expression=1, channels={4: 2, 8: 3, 16: 4}),
-        ModelSizes(resolution=32, style=12, expression=0, channels={4: 5, 8: 4, 16: 3, 32: 2}),
-        ModelSizes(resolution=64, style=6, lip=30, pose=9, channels={4: 8, 8: 7, 16: 6, 32: 5, 64: 4}),
-        ModelSizes(resolution=512, style=4, channels={4 << level: 2 for level in range(8)}, expression_hidden=3),
+        ModelSizes(resolution=32, style=28, expression=0, channels={4: 5, 8: 4, 16: 3, 32: 2}),
+        ModelSizes(resolution=64, style=50, lip=30, pose=9, channels={4: 8, 8: 7, 16: 6, 32: 5, 64: 4}),
+        ModelSizes(resolution=512, style=36, channels={4 << level: 2 for level in range(8)}, expression_hidden=3),
     ],
     ids=["16 px", "small banks", "32 px lip+pose", "64 px wide banks", "512 px"],
 )
@@ -652,7 +652,7 @@ def test_model_saved_with_everything_comes_back(tmp_path: Path) -> None:
 
 
 def test_bundle_of_a_lip_pose_model(tmp_path: Path) -> None:
-    sizes = ModelSizes(resolution=16, style=8, expression=0, channels=TINY.channels)
+    sizes = ModelSizes(resolution=16, style=32, expression=0, channels=TINY.channels)
     path = write_bundle(tmp_path / "a.safetensors", tiny_state(sizes))
     assert read_checkpoint(path).metadata["variant"] == "lip_pose"
     assert load_model(path).sizes == sizes
@@ -870,3 +870,9 @@ def test_merge_keeps_what_the_bundle_says(tmp_path: Path) -> None:
     assert metadata["fps"] == "30"
     assert metadata["about"] == "x"
     assert len(tensors) == len(tiny_state()) + len(audio_state())
+
+
+def test_latent_too_narrow_for_its_bases_is_refused():
+    model = EDTalk(ModelSizes(resolution=16, style=30, channels={4: 2, 8: 2, 16: 2}, expression_hidden=2))
+    with pytest.raises(UnsupportedCheckpoint, match="36 orthogonal bases"):
+        recognise(model.state_dict())

@@ -474,7 +474,7 @@ def published(tmp_path: Path, **tensors: dict[str, torch.Tensor]) -> bytes:
 @pytest.fixture
 def small_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A hub whose EDTalk is tiny, reached the way a user reaches a mirror."""
-    sizes = ModelSizes(resolution=16, style=8, channels={4: 4, 8: 4, 16: 4}, expression_hidden=4)
+    sizes = ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 4}, expression_hidden=4)
     hub.repositories["mine/mirror"] = {
         "ckpts/EDTalk.pt": published(tmp_path, gen=EDTalk(sizes).state_dict()),
         "ckpts/Audio2Lip.pt": published(tmp_path, audio2lip=AudioToLip(20, (2,) * 13).state_dict()),
@@ -513,7 +513,7 @@ def test_load_model_takes_a_file_put_there_by_hand_and_records_it(small_hub: Hub
 
 def test_load_model_warns_when_a_file_changed(small_hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     load_model("EDTalk.pt")
-    sizes = ModelSizes(resolution=16, style=8, channels={4: 4, 8: 4, 16: 4}, expression_hidden=4)
+    sizes = ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 4}, expression_hidden=4)
     torch.save({"gen": EDTalk(sizes).state_dict()}, models_folder() / "EDTalk.pt")
     with caplog.at_level(logging.WARNING, logger="edtalk"):
         load_model("EDTalk.pt")

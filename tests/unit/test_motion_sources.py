@@ -46,7 +46,7 @@ def model(tiny_bundle) -> EDTalk:
 @pytest.fixture(scope="module")
 def lip_pose_model() -> EDTalk:
     torch.manual_seed(0)
-    return EDTalk(ModelSizes(resolution=16, style=8, expression=0, channels={4: 4, 8: 4, 16: 6})).eval()
+    return EDTalk(ModelSizes(resolution=16, style=32, expression=0, channels={4: 4, 8: 4, 16: 6})).eval()
 
 
 def voice(seconds: float, rate: int = 16000, channels: int = 1) -> Audio:
