@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..media.mel import WINDOW_COLUMNS
 from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
-from .clips import ClipStore
+from .clips import Clip, ClipStore
 from .config import TrainingConfig
 from .losses import perceptual_loss
 from .stage import Stage, frozen
@@ -40,6 +41,8 @@ class SyncExpert(nn.Module):
         return 5 * F.cosine_similarity(mouth, sound, dim=-1)
 
 
+PACE = 0.15
+"""Speech is made faster or slower by up to e to the power of this."""
 MOST_EVENED = 2.5
 """Factor by which a clip's mouth is enlarged or reduced at most: what hardly moves is mostly noise."""
 
@@ -96,12 +99,15 @@ class AudioToLipStage(Stage):
         for _ in range(self.config.batch):
             clip = self.store.sample_clip(rng)
             tracks = self.tracks[clip.info.name]
-            start = int(rng.integers(len(clip) - self.sequence + 1))
-            frames = np.arange(start, start + self.sequence)
-            windows.append(clip.mel_windows(frames))
-            lips.append(tracks["lip"][start : start + self.sequence])
+            pace = float(np.exp(rng.uniform(-1, 1) * self.config.augmentation * PACE))
+            pace = min(pace, (len(clip) - 1) / max(self.sequence - 1, 1))
+            # Places of the frames in the clip, which is faster or slower speech.
+            first = rng.uniform(0, len(clip) - 1 - pace * (self.sequence - 1))
+            frames = (first if pace != 1 else round(first)) + pace * np.arange(self.sequence)
+            windows.append(paced_windows(clip, frames, pace))
+            lips.append(torch.from_numpy(between(tracks["lip"].numpy(), frames)))
+            middle = round(float(frames[self.sequence // 2]))
             # Out of step by at least half a mel window, anywhere in the clip.
-            middle = start + self.sequence // 2
             shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
             others.append(clip.mel_windows([int(rng.choice(shifts))])[0])
             if self.weight("image"):
@@ -154,6 +160,22 @@ class AudioToLipStage(Stage):
             judged = frozen(self.expert, predicted[:, around] / spread, windows[:, middle])
             losses["sync"] = F.softplus(-judged).mean()
         return losses
+
+
+def between(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows (N,D) at places (...) between them, linearly; beyond the ends, the ends: (...,D)."""
+    places = np.clip(places, 0, len(rows) - 1)
+    low = np.floor(places).astype(np.int64)
+    share = (places - low)[..., None].astype(np.float32)
+    return np.asarray(rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share)
+
+
+def paced_windows(clip: Clip, frames: NDArray[np.float64], pace: float) -> NDArray[np.float32]:
+    """Mel windows (T,80,16) at places in a clip, in frames of it, of speech that is `pace` times as fast."""
+    assert clip.mel is not None
+    middle = np.trunc(80 / 25 * (frames - 2)) + WINDOW_COLUMNS / 2
+    columns = middle[:, None] + pace * (np.arange(WINDOW_COLUMNS) - WINDOW_COLUMNS / 2)
+    return between(clip.mel, columns).transpose(0, 2, 1)
 
 
 def vary_sound(windows: NDArray[np.float32], rng: np.random.Generator, strength: float) -> NDArray[np.float32]:

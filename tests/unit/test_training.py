@@ -445,3 +445,18 @@ def test_swapped_frame_has_the_mouth_of_one_and_the_head_of_the_other(seed: int,
     head = pose_of.index(True)
     nose = slice(27, 36)
     assert torch.allclose(mixed["landmarks"][0, 1, nose], frames["landmarks"][0, head, nose], atol=1e-5)
+
+
+def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
+    from edtalk_core.training.audio_to_lip import between, paced_windows
+
+    clip = Clip(face_store / "anna.safetensors")
+    assert clip.mel is not None
+    frames = np.arange(3.0, 10.0)
+    assert np.allclose(paced_windows(clip, frames, 1.0), clip.mel_windows(frames.astype(int)))
+    # At half the pace the window's middle stays, and what surrounds it comes from half as far.
+    slow = paced_windows(clip, frames, 0.5)
+    own = clip.mel_windows(frames.astype(int))
+    assert np.allclose(slow[:, :, 8], own[:, :, 8])
+    assert np.allclose(slow[:, :, 12], own[:, :, 10])
+    assert np.allclose(between(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]])
