@@ -18,6 +18,33 @@ SEARCH_AFTER = 25
 """Frames without any face until all looks of the detector are tried again: they find small faces too, but take up to
 seconds in a large frame. The wait doubles each time, so that an hour without a face does not take a day."""
 
+CUT = 0.15
+"""Mean difference (0 to 1) of two frames, shrunk to 16 px, above which there is a cut. The liveliest of 149 face clips
+stays below 0.11."""
+
+
+class CutDetector:
+    """Tells where a video cuts from one shot to the next; feed it the frames in order."""
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+
+    def is_cut(self, picture: np.ndarray) -> bool:
+        """Whether the next frame (H, W, 3) uint8 begins another shot; never the first."""
+        import cv2
+
+        small = cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
+        before, self._before = self._before, small
+        return before is not None and float(np.abs(small - before).mean()) > CUT
+
+
+def covers(first: Box, second: Box) -> bool:
+    """Whether two boxes share so much of the smaller one that they cannot be two faces side by side."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return width > 0 and height > 0 and width * height > 0.3 * min(areas)
+
 
 @dataclass
 class _Track:
