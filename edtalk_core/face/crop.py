@@ -33,7 +33,8 @@ counts as cropped. The published example crops measure 2.5 to 4.6; the nearest o
 # does.
 _KEYPOINTS = np.array([[103.8, 114.9], [164.8, 115.2], [132.5, 151.5], [133.4, 181.6], [73.2, 127.7], [200.5, 128.7]])
 
-_SMALL = 100  # px from forehead to chin: the crop shows a face of 160 px, so that less is enlarged 1.6 times and more
+SMALL = 100
+"""Pixels from forehead to chin: the crop shows a face of 160 px, so that less is enlarged 1.6 times and more."""
 _TURNED = 30  # degrees; the training clips look ahead
 _TILTED = 20  # degrees
 _SHARP = 0.05  # see _quality
@@ -109,21 +110,21 @@ def crop_portrait(
         PictureError: not such a picture.
     """
     check_picture(picture)
-    _check_size(size)
-    _check_choice(face, box, mode, get_args(Mode))
+    check_size(size)
+    check_choice(face, box, mode, get_args(Mode))
     height, width = picture.shape[:2]
     if mode == "none":
         matrix = _middle_square(width, height, size)
         return Crop(warp(picture, matrix, size), matrix, None, None)
     if box is not None:
-        left, top, right, bottom = given = _checked_box(box, width, height)
+        left, top, right, bottom = given = checked_box(box, width, height)
         matrix = _box_matrix(given, size)
         cut = warp(picture, matrix, size)
         notes = _quality(cut, matrix, width, height, None, max(right - left, bottom - top))
         return Crop(cut, matrix, None, " ".join(notes) or None)
 
     faces = detect_faces(picture, landmarks=landmarks, device=device)
-    chosen, note = _choose([one.box for one in faces], face, f"the picture ({width}x{height})")
+    chosen, note = choose_face([one.box for one in faces], face, f"the picture ({width}x{height})")
     found, notes = faces[chosen], [note] if note else []
     if found.landmarks is not None:
         matrix = template_matrix(found.landmarks, size)
@@ -180,7 +181,7 @@ class VideoCrop:
         import cv2
 
         check_picture(frame)
-        _check_frame(frame, self.frame_size)
+        check_frame_size(frame, self.frame_size)
         left, top, right, bottom = self.box
         part = frame[top:bottom, left:right]
         shrinks = min(right - left, bottom - top) > self.size
@@ -215,8 +216,8 @@ def find_clip_box(
         VideoError: no frames, or frames of several sizes.
         ArgumentError: an argument out of its range.
     """
-    _check_size(size)
-    _check_choice(face, None, mode, ("auto", "box"))
+    check_size(size)
+    check_choice(face, None, mode, ("auto", "box"))
     tracker = FaceTracker(builtin_detector())
     trajectories: dict[int, _Trajectory] = {}
     frame_size: tuple[int, int] | None = None
@@ -224,7 +225,7 @@ def find_clip_box(
     for frame in frames:
         check_picture(frame)
         frame_size = frame_size or (frame.shape[1], frame.shape[0])
-        _check_frame(frame, frame_size)
+        check_frame_size(frame, frame_size)
         for number, seen in tracker.follow(frame).items():
             trajectories.setdefault(number, _Trajectory(seen.box)).add(seen)
         count += 1
@@ -236,11 +237,13 @@ def find_clip_box(
     # What shows for a moment (a passer-by, a false alarm) is no choice beside a face that lasts.
     lasting = [one for one in trajectories.values() if one.frames >= 0.05 * count] or list(trajectories.values())
     ranked = sorted(lasting, key=lambda one: -one.sides)
-    chosen, note = _choose([one.box for one in ranked], face, f"any of the video's {count} frames ({width}x{height})")
+    chosen, note = choose_face(
+        [one.box for one in ranked], face, f"any of the video's {count} frames ({width}x{height})"
+    )
     trajectory = ranked[chosen]
     notes = [note] if note else []
 
-    centre, side = _published_square(trajectory.box)
+    centre, side = published_square(trajectory.box)
     square = np.array([centre[0] - side / 2, centre[1] - side / 2, centre[0] + side / 2, centre[1] + side / 2])
     whole = np.array([0, 0, width, height])
     if mode == "auto" and width == height and np.abs(square - whole).max() <= 0.1 * width:
@@ -252,8 +255,8 @@ def find_clip_box(
         notes.append(
             f"The face was not seen in {count - trajectory.frames} of {count} frames; they are cut by the same box."
         )
-    if mean_side < _SMALL:
-        notes.append(f"The face is only about {mean_side:.0f} px high; below {_SMALL} px its motion reads less well.")
+    if mean_side < SMALL:
+        notes.append(f"The face is only about {mean_side:.0f} px high; below {SMALL} px its motion reads less well.")
     union_side = max(trajectory.box[2] - trajectory.box[0], trajectory.box[3] - trajectory.box[1])
     if union_side > 1.6 * mean_side:
         notes.append(
@@ -287,8 +290,8 @@ def crop_video(
 
     Raises what `find_clip_box` raises, at once; the stream raises VideoError for a frame of another size.
     """
-    _check_size(size)
-    _check_choice(face, box, mode, ("auto", "box", "none"))
+    check_size(size)
+    check_choice(face, box, mode, ("auto", "box", "none"))
     if mode != "none" and box is None:
         crop = find_clip_box(open_frames(), size=size, face=face, mode=mode, progress=progress)
     else:
@@ -302,7 +305,7 @@ def crop_video(
             left, top = (width - side) // 2, (height - side) // 2
             crop = VideoCrop((left, top, left + side, top + side), (width, height), size)
         else:
-            clip_box = clipped_box(_checked_box(box, width, height), width, height)
+            clip_box = clipped_box(checked_box(box, width, height), width, height)
             crop = VideoCrop(clip_box, (width, height), size, warning=" ".join(_squeezed(clip_box)) or None)
     return crop, (crop.cut(frame) for frame in open_frames())
 
@@ -324,7 +327,7 @@ class _Trajectory:
         self.sides += face.side
 
 
-def _choose(boxes: Sequence[Box], face: str | int, where: str) -> tuple[int, str]:
+def choose_face(boxes: Sequence[Box], face: str | int, where: str) -> tuple[int, str]:
     """Index of the chosen face among boxes sorted by size, and what to tell the user about the choice."""
     listed = "; ".join(f"{i}: ({', '.join(f'{edge:.0f}' for edge in box)})" for i, box in enumerate(boxes[:10]))
     if len(boxes) > 10:
@@ -353,9 +356,9 @@ def _quality(cut: np.ndarray, matrix: np.ndarray, width: int, height: int, face:
 
     size = cut.shape[0]
     notes = []
-    if side < _SMALL:
+    if side < SMALL:
         notes.append(
-            f"The face is only {side:.0f} px high in the picture; below {_SMALL} px the result is soft. "
+            f"The face is only {side:.0f} px high in the picture; below {SMALL} px the result is soft. "
             "Use a larger picture."
         )
     else:
@@ -405,7 +408,7 @@ def _squeezed(box: tuple[int, int, int, int]) -> list[str]:
     ]
 
 
-def _published_square(box: Box) -> tuple[tuple[float, float], float]:
+def published_square(box: Box) -> tuple[tuple[float, float], float]:
     """Centre and side of a face box extended by 10 % on each side and made square.
 
     The published script extends each side of the box by max(0.1 w, (1.2 h - w) / 2), and so for the height: 1.2 times
@@ -416,13 +419,13 @@ def _published_square(box: Box) -> tuple[tuple[float, float], float]:
 
 
 def _box_matrix(box: Box, size: int) -> np.ndarray:
-    centre, side = _published_square(box)
+    centre, side = published_square(box)
     return square_matrix((centre[0] - 0.5, centre[1] - 0.5), side, size)  # from edges to pixel centres
 
 
 def clipped_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The published driver-video crop of a face box: whole pixels, cut off towards zero, clipped to the frame."""
-    (x, y), side = _published_square(box)
+    (x, y), side = published_square(box)
     left, top, right, bottom = int(x - side / 2), int(y - side / 2), int(x + side / 2), int(y + side / 2)
     return max(0, left), max(0, top), min(width, right), min(height, bottom)
 
@@ -439,12 +442,14 @@ def _scaled(points: np.ndarray, size: int) -> np.ndarray:
     return (points + 0.5) * (size / 256) - 0.5
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raise ArgumentError unless a crop can have this side."""
     if isinstance(size, bool) or not isinstance(size, int) or not 16 <= size <= 4096:
         raise ArgumentError(f"size is a whole number of pixels from 16 to 4096, not {size!r}.")
 
 
-def _check_choice(face: str | int, box: Sequence[float] | None, mode: str, modes: tuple[str, ...]) -> None:
+def check_choice(face: str | int, box: Sequence[float] | None, mode: str, modes: tuple[str, ...]) -> None:
+    """Raise ArgumentError for a mode that is none of `modes`, no choice of face, or two that contradict each other."""
     if mode not in modes:
         raise ArgumentError(f"The crop is one of {', '.join(modes)}, not {mode!r}.")
     if isinstance(face, str):
@@ -459,7 +464,8 @@ def _check_choice(face: str | int, box: Sequence[float] | None, mode: str, modes
         raise ArgumentError("A box and a choice of face contradict each other; give one of them.")
 
 
-def _checked_box(box: Sequence[float], width: int, height: int) -> Box:
+def checked_box(box: Sequence[float], width: int, height: int) -> Box:
+    """The box as four floats; ArgumentError unless it is one, and of a picture of this size."""
     try:
         left, top, right, bottom = (float(edge) for edge in box)
     except (TypeError, ValueError):
@@ -474,7 +480,8 @@ def _checked_box(box: Sequence[float], width: int, height: int) -> Box:
     return left, top, right, bottom
 
 
-def _check_frame(frame: np.ndarray, expected: tuple[int, int]) -> None:
+def check_frame_size(frame: np.ndarray, expected: tuple[int, int]) -> None:
+    """Raise VideoError unless a frame (H, W, 3) has the expected (width, height)."""
     if (frame.shape[1], frame.shape[0]) != expected:
         raise VideoError(
             f"The video's frames change size from {expected[0]}x{expected[1]} to {frame.shape[1]}x{frame.shape[0]}; "
