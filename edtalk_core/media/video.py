@@ -116,6 +116,8 @@ class VideoReader:
 
             declared = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
             aspect = float(declared) if declared and 0.1 < declared < 10 else 1.0
+            # What time stamps count from, as long as they can be trusted to find a frame.
+            self._origin = float(first.pts * stream.time_base) if first.pts is not None and stream.time_base else None
             # Enlarged, never reduced: no detail is lost.
             self._width = round(first.width * max(aspect, 1.0))
             self._height = round(first.height * max(1 / aspect, 1.0))
@@ -138,34 +140,64 @@ class VideoReader:
         self.frame_count = count or max(1, round(duration * self.fps))
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        return self.since(0.0)
+
+    def since(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
+        """As iterating, from the frame that is on screen at `start` seconds on; those before it are hardly decoded."""
         from av.video.reformatter import VideoReformatter
 
-        with open_media(self.path, VideoError, "video") as container:
-            stream = self._stream(container)
-            stream.thread_type = "AUTO"
-            converter = VideoReformatter()  # kept, so that it is set up once and not for every frame
-            tick = float(stream.time_base or 0)
-            origin: float | None = None
-            time, length = 0.0, 1 / self.fps
-            for index, frame in enumerate(decoded_frames(container, stream, self.path)):
-                if frame.pts is None:
-                    shown = time + length if index else 0.0
-                else:
-                    stamp = frame.pts * tick
-                    origin = stamp if origin is None else origin
-                    shown = stamp - origin
-                    if index and not time - _LARGEST_STEP_BACK_S <= shown <= time + _LARGEST_STEP_S:
-                        logger.warning("%s: its time stamps jump by %.1f s: ignored", self.path, shown - time)
-                        origin += shown - (time + length)
-                        shown = time + length
-                    # A stamp is no finer than a tick of its clock (1 ms in Matroska): a steady rate stays steady.
-                    steady = round(shown * self.fps) / self.fps
-                    if abs(steady - shown) <= tick <= 0.002:
-                        shown = steady
-                time = max(time, shown)
-                length = float((frame.duration or 0) * tick) or 1 / self.fps
-                yield time, self._picture(frame, converter)
-            self.end_time = time + length
+        converter = VideoReformatter()  # kept, so that it is set up once and not for every frame
+        # A jump may land behind its aim, where the index is wrong: then it aims earlier, in the end at the beginning.
+        for ahead in (0.0, 2.0, 20.0, math.inf):
+            position = max(0.0, start - ahead) if self._origin is not None else 0.0
+            with open_media(self.path, VideoError, "video") as container:
+                frames = self._stamped(container, position)
+                shown = next(frames, None)
+                if position > 0 and (shown is None or shown[0] > start + 1e-6):
+                    continue
+                for following in frames:
+                    if shown is not None and (start <= 0 or following[0] > start + 1e-6):
+                        yield shown[0], self._picture(shown[1], converter)
+                    shown = following
+                if shown is not None:
+                    yield shown[0], self._picture(shown[1], converter)
+                return
+
+    def _stamped(
+        self, container: av.container.InputContainer, position: float
+    ) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Frames with their time in seconds; a `position` above 0 jumps near to that time first."""
+        import av
+
+        stream = self._stream(container)
+        stream.thread_type = "AUTO"
+        tick = float(stream.time_base or 0)
+        origin = None
+        if position > 0 and self._origin is not None and tick:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                container.seek(round((self._origin + position) / tick), stream=stream)
+                origin = self._origin
+        time, length = 0.0, 1 / self.fps
+        for index, frame in enumerate(decoded_frames(container, stream, self.path)):
+            if frame.pts is None:
+                shown = time + length if index else 0.0
+            else:
+                stamp = frame.pts * tick
+                origin = stamp if origin is None else origin
+                shown = stamp - origin
+                if index and not time - _LARGEST_STEP_BACK_S <= shown <= time + _LARGEST_STEP_S:
+                    logger.warning("%s: its time stamps jump by %.1f s: ignored", self.path, shown - time)
+                    origin += shown - (time + length)
+                    shown = time + length
+                    self._origin = None
+                # A stamp is no finer than a tick of its clock (1 ms in Matroska): a steady rate stays steady.
+                steady = round(shown * self.fps) / self.fps
+                if abs(steady - shown) <= tick <= 0.002:
+                    shown = steady
+            time = max(time, shown)
+            length = float((frame.duration or 0) * tick) or 1 / self.fps
+            yield time, frame
+        self.end_time = time + length
 
     def _stream(self, container: av.container.InputContainer) -> av.VideoStream:
         streams = moving_streams(container)

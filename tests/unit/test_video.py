@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 
 from edtalk_core.errors import ArgumentError, Cancelled, VideoError
+from edtalk_core.media import video as video_module
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.video import (
     VideoReader,
@@ -310,6 +312,55 @@ def test_jumping_time_stamps_are_ignored(tmp_path, caplog):
     path = encode(tmp_path / "a.mkv", [numbered(k) for k in range(4)], 25, stamps=[0, 1, 10**6, 10**6 + 1])
     np.testing.assert_allclose([time for time, _ in VideoReader(path)], np.arange(4) / 25, atol=1e-3)
     assert "jump" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("a.mp4", "libx264", 25),
+        ("a.mp4", "libx264", NTSC),
+        ("a.mkv", "libx264", 30),
+        ("a.webm", "libvpx-vp9", 30),
+        ("a.avi", "mpeg4", 25),
+        ("a.ts", "libx264", 50),
+    ],
+)
+def test_reading_from_a_time_on_gives_the_same_frames(tmp_path, name, codec, rate):
+    # Beyond 256 the numbers begin again; several groups of pictures of each codec fit in.
+    reader = VideoReader(encode(tmp_path / name, [numbered(k % 256) for k in range(300)], rate, codec=codec))
+    frames = [(time, number_of(picture)) for time, picture in reader]
+    assert len(frames) == 300
+    for first in (0, 1, 17, 150, 298, 299):
+        found = [(time, number_of(picture)) for time, picture in islice(reader.since(frames[first][0]), 3)]
+        assert [number for _, number in found] == [number for _, number in frames[first : first + 3]]
+        np.testing.assert_allclose([t for t, _ in found], [t for t, _ in frames[first : first + 3]], atol=1e-9)
+    between = next(reader.since((frames[40][0] + frames[41][0]) / 2))
+    assert number_of(between[1]) == 40
+    assert [number_of(picture) for _, picture in reader.since(1e6)] == [299 - 256]
+
+
+def test_reading_from_a_time_on_decodes_little_of_what_lies_before(tmp_path, monkeypatch):
+    reader = VideoReader(encode(tmp_path / "a.mp4", [numbered(k % 256) for k in range(1000)]))
+    decoded = []
+    plain = video_module.decoded_frames
+
+    def counted(*arguments):
+        for frame in plain(*arguments):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video_module, "decoded_frames", counted)
+    assert number_of(next(reader.since(39.0))[1]) == 975 % 256
+    assert len(decoded) < 300  # of 975; a group of pictures has up to 250
+
+
+def test_where_time_stamps_jump_reading_from_a_time_on_counts_as_iterating_does(tmp_path):
+    path = encode(
+        tmp_path / "a.mkv", [numbered(k) for k in range(30)], 25, stamps=[*range(10), *range(10**6, 10**6 + 20)]
+    )
+    reader = VideoReader(path)
+    frames = [(time, number_of(picture)) for time, picture in reader]
+    assert [(time, number_of(picture)) for time, picture in reader.since(frames[20][0])] == frames[20:]
 
 
 def test_a_recording_that_declares_nothing_is_measured(tmp_path):
