@@ -124,10 +124,17 @@ class EDTalk(nn.Module):
         """Identity and own motion of one image (1,3,S,S) in [-1,1]. Raises ArgumentError for any other shape."""
         if image.ndim != 4 or len(image) != 1:
             raise ArgumentError(f"encode_portrait takes one image (1,3,S,S), not {tuple(image.shape)}.")
-        self._check_images(image)
-        latent, features = self.enc["net_app"](image.to(self.device, self.dtype))
-        lip, pose, expression = self.heads(latent)
-        return Portrait(latent, tuple(features), Motion(lip, pose, expression, fps=self.fps))
+        latent, features, weights = self.encode(image)
+        return Portrait(latent, tuple(features), Motion(*weights, fps=self.fps))
+
+    def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor, Tensor | None]]:
+        """What `encode_portrait` and `read_weights` give, of images (B,3,S,S): latents, features, weights.
+
+        Raises ArgumentError when the images do not have the model's size.
+        """
+        self._check_images(images)
+        latent, features = self.enc["net_app"](images.to(self.device, self.dtype))
+        return latent, features, self.heads(latent)
 
     def _check_images(self, images: Tensor) -> None:
         size = self.sizes.resolution

@@ -10,18 +10,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import ArgumentError, OutOfMemory
+from .errors import ArgumentError, MotionError, OutOfMemory
 from .media.picture import images_to_pictures
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
-from .networks.generator import Generator
+from .networks.generator import Generator, Sources
 
 logger = logging.getLogger("edtalk")
 
@@ -34,7 +34,74 @@ WORTHWHILE = 1.5
 Progress = Callable[[int, int | None], None]
 
 
-class Renderer:
+class _Synthesis:
+    """A model's generator in one precision, and what makes do with the memory there is.
+
+    `precision` and `batch` tell what is in use; both may fall while rendering.
+    """
+
+    def __init__(self, model: EDTalk, *, precision: str = "auto", batch: int | None = None) -> None:
+        if precision not in ("auto", *PRECISIONS):
+            raise ArgumentError(f"The precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}.")
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise ArgumentError(f"A batch is a number of frames of at least 1, not {batch!r}.")
+        self.model = model
+        self.device = model.device
+        self.batch = batch or (4 if self.device.type == "cpu" else 8)
+        if precision == "auto":
+            sizes = model.sizes
+            precision = fastest_precision(self.device, sizes.channels[min(64, sizes.resolution)])
+        with torch.no_grad():
+            self._use(precision)
+            self._bank = model.bank().float()
+
+    def _use(self, precision: str) -> None:
+        self.precision = precision
+        self._generator: Generator = self.model.dec.frozen(PRECISIONS[precision])
+
+    def _batches(self, frames: int, images: Callable[[slice], Tensor]) -> Iterator[Tensor]:
+        """What `images` gives for so many frames, batch by batch; smaller ones when the memory does not suffice."""
+        done = 0
+        while done < frames:
+            count = min(self.batch, frames - done)
+            try:
+                made = images(slice(done, done + count))
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                made = None
+            if made is None:  # Here and not above, where the error still keeps the tensors of the failed attempt.
+                self._shrink(count)
+                continue
+            done += count
+            yield made
+
+    def _shrink(self, count: int) -> None:
+        """Prepare for smaller batches after one of `count` frames did not fit."""
+        _free_memory(self.device)
+        if count == 1:
+            raise OutOfMemory(
+                f"{self.device} has not enough free memory to render a single frame. Close other programs that use it, "
+                "or render on the CPU."
+            )
+        self.batch = count // 2
+        logger.warning(
+            "a batch of %d frames does not fit into the memory of %s: now %d", count, self.device, self.batch
+        )
+
+    def _synthesise(self, style: Tensor, sources: Sources) -> Tensor:
+        """Style latents (B,style) and what the levels warp -> images (B,3,S,S), not clamped."""
+        image, flows = self._generator.synthesise(style, sources)
+        # An overflow may hide from the image, since a flow of infinity is a valid place; it stays in the finest flow.
+        if self.precision == "fp16" and not bool(torch.isfinite(image).all() & torch.isfinite(flows[-1]).all()):
+            precise = "bf16" if fastest_precision(self.device, 64, ("bf16",)) == "bf16" else "fp32"
+            logger.warning("fp16 overflows with this model: rendering in %s", precise)
+            self._use(precise)
+            image, _ = self._generator.synthesise(style, sources)
+        return image
+
+
+class Renderer(_Synthesis):
     """Renders one portrait with one model, any number of times, on the device where the model is.
 
     `precision`: "fp32", "bf16", "fp16", or "auto", which measures once a process and device how fast a convolution of
@@ -49,20 +116,9 @@ class Renderer:
     """
 
     def __init__(self, model: EDTalk, portrait: Portrait, *, precision: str = "auto", batch: int | None = None) -> None:
-        if precision not in ("auto", *PRECISIONS):
-            raise ArgumentError(f"The precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}.")
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            raise ArgumentError(f"A batch is a number of frames of at least 1, not {batch!r}.")
-        self.model = model
+        super().__init__(model, precision=precision, batch=batch)
         self.portrait = portrait
-        self.device = model.device
-        self.batch = batch or (4 if self.device.type == "cpu" else 8)
-        if precision == "auto":
-            sizes = model.sizes
-            precision = fastest_precision(self.device, sizes.channels[min(64, sizes.resolution)])
         with torch.no_grad():
-            self._use(precision)
-            self._bank = model.bank().float()
             self._latent = portrait.latent.to(self.device, torch.float32)
             features = [
                 feature.to(self.device, torch.float32).contiguous(memory_format=torch.channels_last)
@@ -102,34 +158,11 @@ class Renderer:
 
     def _stream(self, motion: Motion, progress: Progress | None) -> Iterator[Tensor]:
         done = 0
-        while done < motion.frames:
-            count = min(self.batch, motion.frames - done)
-            try:
-                images = self._images(motion, slice(done, done + count))
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                images = None
-            if images is None:  # Here and not above, where the error still keeps the tensors of the failed attempt.
-                self._shrink(count)
-                continue
-            done += count
+        for images in self._batches(motion.frames, partial(self._images, motion)):
+            done += len(images)
             yield images
             if progress is not None:
                 progress(done, motion.frames)
-
-    def _shrink(self, count: int) -> None:
-        """Prepare for smaller batches after one of `count` frames did not fit."""
-        _free_memory(self.device)
-        if count == 1:
-            raise OutOfMemory(
-                f"{self.device} has not enough free memory to render a single frame. Close other programs that use it, "
-                "or render on the CPU."
-            )
-        self.batch = count // 2
-        logger.warning(
-            "a batch of %d frames does not fit into the memory of %s: now %d", count, self.device, self.batch
-        )
 
     @torch.no_grad()
     def _images(self, motion: Motion, frames: slice) -> Tensor:
@@ -138,15 +171,7 @@ class Renderer:
         own = {name: track.to(self.device) for name, track in tracks.items()}
         direction, part = self.model.directions(own["lip"], own["pose"], own.get("expression"), self._bank)
         style = self._latent + direction
-        sources = self._sources(tracks.get("expression"), part)
-        image, flows = self._generator.synthesise(style, sources)
-        # An overflow may hide from the image, since a flow of infinity is a valid place; it stays in the finest flow.
-        if self.precision == "fp16" and not bool(torch.isfinite(image).all() & torch.isfinite(flows[-1]).all()):
-            precise = "bf16" if fastest_precision(self.device, 64, ("bf16",)) == "bf16" else "fp32"
-            logger.warning("fp16 overflows with this model: rendering in %s", precise)
-            self._use(precise)
-            image, _ = self._generator.synthesise(style, sources)
-        return image
+        return self._synthesise(style, self._sources(tracks.get("expression"), part))
 
     def _sources(self, weights: Tensor | None, expression: Tensor | None) -> Callable[[int, slice], Tensor]:
         """What the generator warps for a batch: expression weights (B,expression), on the CPU, and their direction."""
@@ -166,9 +191,44 @@ class Renderer:
         constant = self._enhanced[1]
         return lambda level, frames: constant[level]
 
-    def _use(self, precision: str) -> None:
-        self.precision = precision
-        self._generator: Generator = self.model.dec.frozen(PRECISIONS[precision])
+
+class FrameRenderer(_Synthesis):
+    """Renders pictures of which each is its own portrait, the frames of a video, with other lips.
+
+    `precision` and `batch` as in `Renderer`. Nothing is known before a picture comes: encoding it, and what EEM makes
+    of its features, are part of the time it takes.
+    """
+
+    def render(self, images: Tensor, lip: Tensor) -> Tensor:
+        """Images (T,3,S,S) in [-1,1] with lip weights (T,20): (T,3,S,S), float32 on the model's device, not clamped.
+
+        Pose and expression are each image's own.
+
+        Raises:
+            ArgumentError: images of another size than the model's.
+            MotionError: lip weights that do not fit the model or the number of images, or are not finite.
+            OutOfMemory: the device has not enough for a single frame.
+        """
+        lip = Motion(lip=lip).track("lip")
+        expected = (len(images), self.model.sizes.lip)
+        if lip.shape != expected:
+            raise MotionError(f"The lip weights are {tuple(lip.shape)}, these images and this model take {expected}.")
+        return torch.cat(list(self._batches(len(images), lambda part: self._images(images[part], lip[part]))))
+
+    @torch.no_grad()
+    def _images(self, images: Tensor, lip: Tensor) -> Tensor:
+        latent, features, (_, pose, expression) = self.model.encode(images)
+        direction, part = self.model.directions(
+            lip.to(self.device), pose.float(), None if expression is None else expression.float(), self._bank
+        )
+        features = [feature.float() for feature in features]
+        sources = self._generator.warpable(features)
+        if part is not None:
+            normalised = self._generator.normalised(features)
+            sources = [
+                self._generator.enhance(level, sources[level], normalised[level], part) for level in range(len(sources))
+            ]
+        return self._synthesise(latent.float() + direction, lambda level, frames: sources[level][frames])
 
 
 @cache

@@ -18,7 +18,7 @@ from edtalk_core.media.picture import images_to_pictures, picture_to_image, read
 from edtalk_core.model import EDTalk, Portrait
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.sizes import ModelSizes
-from edtalk_core.rendering import PRECISIONS, Renderer, fastest_precision
+from edtalk_core.rendering import PRECISIONS, FrameRenderer, Renderer, fastest_precision
 from edtalk_core.training.initialisation import identity_copy
 
 SMALL = ModelSizes(
@@ -362,6 +362,68 @@ def test_auto_finds_bf16_instructions():
     if "AVX512" not in flags or not torch.cpu._is_amx_tile_supported():
         pytest.skip("this CPU has no matrix instructions for bf16")
     assert fastest_precision(torch.device("cpu"), 256) == "bf16"
+
+
+# --- frames that are portraits themselves -------------------------------------------------------------------------
+
+
+def some_images(count: int, size: int = 32) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(count)) * 2 - 1
+
+
+@pytest.mark.parametrize("batch", [1, 3, 20])
+@pytest.mark.parametrize("sizes", [SMALL, LIP_POSE], ids=["edtalk", "lip-pose"])
+def test_each_frame_is_rendered_as_its_own_portrait(sizes: ModelSizes, batch: int):
+    model = small_model(sizes)
+    images, lip = some_images(7), torch.randn(7, sizes.lip)
+    rendered = FrameRenderer(model, precision="fp32", batch=batch).render(images, lip)
+    assert rendered.dtype == torch.float32
+    for image, weights, found in zip(images, lip, rendered, strict=True):
+        with torch.no_grad():
+            portrait = model.encode_portrait(image[None])
+        expected = Renderer(model, portrait, precision="fp32").render(lip=weights[None])
+        assert rms_error(found[None], expected) < 1e-4
+
+
+def test_frames_in_other_precisions_show_the_same():
+    model, images, lip = small_model(), some_images(3), torch.zeros(3, SMALL.lip)
+    identity_copy(model)
+    exact = FrameRenderer(model, precision="fp32").render(images, lip)
+    assert min(psnr(FrameRenderer(model, precision="bf16").render(images, lip), exact)) > 35
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=["bf16", "fp64"])
+def test_frames_render_with_a_model_of_another_precision(dtype: torch.dtype):
+    model, images, lip = small_model(), some_images(3), torch.randn(3, SMALL.lip)
+    expected = FrameRenderer(model, precision="fp32").render(images, lip)
+    rendered = FrameRenderer(small_model().to(dtype), precision="fp32").render(images, lip)
+    assert rendered.dtype == torch.float32
+    assert rms_error(rendered, expected) < (0.2 if dtype == torch.bfloat16 else 1e-4)
+
+
+def test_frames_that_do_not_fit_together_are_rendered_apart():
+    model, images, lip = small_model(), some_images(7), torch.randn(7, SMALL.lip)
+    expected = FrameRenderer(model, precision="fp32").render(images, lip)
+    model.enc["net_app"].register_forward_pre_hook(refuse(torch.OutOfMemoryError, "CUDA out of memory.", 2))
+    renderer = FrameRenderer(model, precision="fp32", batch=8)
+    assert rms_error(renderer.render(images, lip), expected) < 1e-5
+    assert renderer.batch == 1  # 7, 3, 1
+    assert len(renderer.render(images[:1], lip[:1])) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "lip", "error", "word"),
+    [
+        (16, torch.zeros(2, 5), ArgumentError, "32,32"),
+        (32, torch.zeros(3, 5), MotionError, r"\(3, 5\).*\(2, 5\)"),
+        (32, torch.zeros(2, 20), MotionError, r"\(2, 20\)"),
+        (32, torch.full((2, 5), float("nan")), MotionError, "finite"),
+    ],
+    ids=["size", "count", "width", "nan"],
+)
+def test_frames_and_lips_that_do_not_fit_are_refused(size: int, lip: Tensor, error: type[Exception], word: str):
+    with pytest.raises(error, match=word):
+        FrameRenderer(small_model()).render(some_images(2, size), lip)
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
