@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -162,7 +162,7 @@ class AudioToLipStage(Stage):
         return losses
 
 
-def between(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+def between(rows: NDArray[np.float32], places: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Rows (N,D) at places (...) between them, linearly; beyond the ends, the ends: (...,D)."""
     places = np.clip(places, 0, len(rows) - 1)
     low = np.floor(places).astype(np.int64)
@@ -170,7 +170,7 @@ def between(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[n
     return np.asarray(rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share)
 
 
-def paced_windows(clip: Clip, frames: NDArray[np.float64], pace: float) -> NDArray[np.float32]:
+def paced_windows(clip: Clip, frames: NDArray[np.floating[Any]], pace: float) -> NDArray[np.float32]:
     """Mel windows (T,80,16) at places in a clip, in frames of it, of speech that is `pace` times as fast."""
     assert clip.mel is not None
     middle = np.trunc(80 / 25 * (frames - 2)) + WINDOW_COLUMNS / 2
