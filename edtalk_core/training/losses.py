@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from .config import TrainingConfig
 
-MOUTH, EYES = slice(48, 68), slice(36, 48)
-"""Landmarks of the mouth and of the eyes among the 68."""
+MOUTH, EYES, INNER_LIPS = slice(48, 68), slice(36, 48), slice(60, 68)
+"""Landmarks of the mouth, of the eyes and of the inner lips among the 68."""
 
 
 def pyramid_l1(image: Tensor, target: Tensor, levels: int = 3, weight: Tensor | None = None) -> Tensor:

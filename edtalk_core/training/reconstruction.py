@@ -20,6 +20,7 @@ from .initialisation import fit_heads
 from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import (
     EYES,
+    INNER_LIPS,
     MOUTH,
     flow_loss,
     landmark_flow,
@@ -49,7 +50,8 @@ class ReconstructionStage(Stage):
     with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
     that a head moves without its lips.
 
-    `options.mouth`, `options.eyes`: how much more the pixels there count in L1 (4 and 2). `options.vgg`: a file with
+    `options.mouth`, `options.eyes`, `options.inside`: how much more the pixels there count in L1 (4 and 2), and those
+    between the lips (0), where there may be nothing in the source that could be moved there. `options.vgg`: a file with
     torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
     instead of read weights, so that the generator learns what they mean while the encoder still learns to read.
     `options.fit`: at the start, fit the heads to the landmarks and tie them to the banks (see `fit_heads`; false).
@@ -143,6 +145,8 @@ class ReconstructionStage(Stage):
         image, size = image.float(), image.shape[-1]
         weight = landmark_weight(landmarks, size, MOUTH, 0.02, self.config.options.get("mouth", 4.0))
         weight = weight + landmark_weight(landmarks, size, EYES, 0.02, self.config.options.get("eyes", 2.0)) - 1
+        if inside := float(self.config.options.get("inside", 0.0)):
+            weight = weight + landmark_weight(landmarks, size, INNER_LIPS, 0.005, inside) - 1
         losses = {"l1": pyramid_l1(image, target, weight=weight), "perceptual": self.perceptual(image, target)}
         if self._wants("flow"):
             points = min(size, FLOW_SIZE)
