@@ -28,6 +28,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="STORE",
         help="read the expression presets off the clips of this folder (edtalk prepare) whose emotion is known",
     )
+    parser.add_argument(
+        "--measured",
+        action="store_true",
+        help="with --presets: take what landmarks measure instead of what the model reads (for a model taught so)",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         from ..training.clips import ClipStore
         from ..training.presets import read_presets
 
-        presets = read_presets(load_model(*args.sources), ClipStore(args.presets))
+        presets = read_presets(load_model(*args.sources), ClipStore(args.presets), measured=args.measured)
     path = convert(args.sources, args.output, dtype=dtype, presets=presets)
     if args.json:
         print_json(inspect_file(path))

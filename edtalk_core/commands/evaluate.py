@@ -30,6 +30,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "that the model has)",
     )
     parser.add_argument(
+        "--measured",
+        action="store_true",
+        help="compare the pose flow with poses that landmarks measure instead of those the model reads (for a model "
+        "taught so)",
+    )
+    parser.add_argument(
         "--sheet", type=output_path, metavar="PNG", help="write a sheet of sources, drivers, renderings"
     )
     parser.add_argument(
@@ -66,7 +72,9 @@ def run(args: argparse.Namespace) -> None:
     parts = [part for part in args.only or PARTS if part != "none"]
     with progress_bars(args.progress, unit=" clips") as bars:
         model = load_model(*args.weights, device=device, progress=bars.stage("download"))
-        results = evaluate(model, args.data, args.split, parts=parts, precision=args.precision, progress=bars)
+        results = evaluate(
+            model, args.data, args.split, parts=parts, measured=args.measured, precision=args.precision, progress=bars
+        )
     clips = ClipStore(args.data, args.split).clips
     if args.sheet:
         from ..evaluation.reenactment import reenactment_sheet

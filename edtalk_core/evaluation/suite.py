@@ -24,6 +24,7 @@ def evaluate(
     split: str = "holdout",
     *,
     parts: Collection[str] = PARTS,
+    measured: bool = False,
     precision: str = "fp32",
     progress: StageProgress | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -32,7 +33,8 @@ def evaluate(
 
     A part that the model (no audio-to-lip network, no pose flow) or the data (no training clips for the baselines of
     the pose flow) cannot have is left out. Nothing is fitted to the split; those baselines are fitted to the training
-    clips. `progress` is called as progress(part, done, total).
+    clips. `measured`: the pose flow was taught with poses that landmarks measure, and is compared with such, instead of
+    with what the model reads. `progress` is called as progress(part, done, total).
 
     Raises ArgumentError for unknown parts, EDTalkError when there are no clips of the split.
     """
@@ -62,7 +64,7 @@ def evaluate(
         )
     if "pose" in parts and model.pose_flow is not None:
         from ..training.pose_flow import pose_clips
-        from ..training.tracks import read_clips
+        from ..training.tracks import measured_tracks, read_clips
         from .pose import evaluate_pose_flow
 
         try:
@@ -70,7 +72,11 @@ def evaluate(
         except EDTalkError as error:
             logger.warning("The pose flow is not evaluated: %s", error)
         else:
-            train = pose_clips(learned, read_clips(model, learned))
-            held_out = [clip for clip in pose_clips(store, read_clips(model, store)) if len(clip.pose) >= 3]
+            if measured:
+                known, unseen = measured_tracks(model, learned.clips), measured_tracks(model, clips, learned.clips)
+            else:
+                known, unseen = read_clips(model, learned), read_clips(model, store)
+            train = pose_clips(learned, known)
+            held_out = [clip for clip in pose_clips(store, unseen) if len(clip.pose) >= 3]
             results["pose"] = dict(evaluate_pose_flow(model.pose_flow, held_out, train, progress=report("pose")))
     return results

@@ -9,23 +9,30 @@ import torch
 from ..errors import EDTalkError
 from ..model import EDTalk
 from .clips import ClipStore
-from .tracks import read_clip
+from .tracks import measured_tracks, read_clip
 
 logger = logging.getLogger("edtalk")
 
 
-def read_presets(model: EDTalk, store: ClipStore) -> dict[str, tuple[float, ...]]:
+def read_presets(model: EDTalk, store: ClipStore, *, measured: bool = False) -> dict[str, tuple[float, ...]]:
     """Emotion -> expression weights (10): the mean over a clip's frames, averaged over the clips of that emotion.
 
-    Absolute coordinates that hold for this model only, as those of the published model. Raises EDTalkError when the
-    model has no expression or the store no clip with an emotion.
+    Absolute coordinates that hold for this model only, as those of the published model. `measured`: for a model that
+    was taught with measured weights, what landmarks say of the clips (see LandmarkMotion), of people who are seen
+    neutral as well. Raises EDTalkError when the model has no expression or the store no such clip with an emotion.
     """
     if not model.sizes.expression:
         raise EDTalkError("The lip+pose variant has no expression weights to read presets of.")
     means: dict[str, list[torch.Tensor]] = {}
-    for clip in store.clips:
-        if clip.info.emotion:
-            means.setdefault(clip.info.emotion, []).append(read_clip(model, clip)["expression"].mean(0))
+    clips = [clip for clip in store.clips if clip.info.emotion]
+    if measured:
+        neutral = {clip.info.person for clip in clips if clip.info.emotion == "neutral"}
+        clips = [clip for clip in clips if clip.info.person in neutral]
+        tracks = measured_tracks(model, store.clips)
+    else:
+        tracks = {clip.info.name: read_clip(model, clip) for clip in clips}
+    for clip in clips:
+        means.setdefault(clip.info.emotion, []).append(tracks[clip.info.name]["expression"].mean(0))
     if not means:
         raise EDTalkError(f"No clip in {store.folder} has an emotion to read a preset of.")
     for emotion, values in sorted(means.items()):

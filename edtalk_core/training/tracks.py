@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,17 +69,28 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
 def motion_tracks(model: EDTalk, store: ClipStore, config: TrainingConfig) -> dict[str, dict[str, Tensor]]:
     """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder.
 
-    With `options.measured`, as the landmarks of the training clips measure them (see LandmarkMotion), for a model that
-    was itself taught with measured weights: steadier than what a young encoder reads.
+    With `options.measured`, what `measured_tracks` gives: steadier than what a young encoder reads.
     """
     if not config.options.get("measured"):
         return read_clips(model, store, Path(config.out) / "tracks.safetensors")
-    measure = LandmarkMotion(store.clips, model.sizes.lip, model.sizes.expression)
+    return measured_tracks(model, store.clips)
+
+
+def measured_tracks(
+    model: EDTalk, clips: Sequence[Clip], learned: Sequence[Clip] | None = None
+) -> dict[str, dict[str, Tensor]]:
+    """The weights of clips as their landmarks measure them (see LandmarkMotion), by clip name.
+
+    For a model that was itself taught with measured weights. `learned`: the clips it learned from, by whose spread they
+    are measured; by default the same clips. Of other clips than those the pose alone can be told.
+    """
+    sizes = model.sizes
+    measure = LandmarkMotion(clips if learned is None else learned, sizes.lip, sizes.expression)
     tracks = {}
-    for clip in store.clips:
+    for clip in clips:
         points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
-        measured = measure.measure(points, clip.info.name)
+        measured = {"pose": measure.pose(points)} if learned else measure.measure(points, clip.info.name)
         tracks[clip.info.name] = {
-            name: torch.from_numpy(values[:, : getattr(model.sizes, name)]) for name, values in measured.items()
+            name: torch.from_numpy(values[:, : getattr(sizes, name)]).float() for name, values in measured.items()
         }
     return tracks
