@@ -36,6 +36,7 @@ IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "adversarial")
 """Losses that need a rendered image."""
 LIP_GAIN = 3.0
 NEAR_FRAMES = 13
+CANDIDATES = 8
 FLOW_SIZE = 64
 """Side at which the landmarks' flow is computed; finer, it has nothing more to say."""
 
@@ -45,6 +46,9 @@ class ReconstructionStage(Stage):
 
     `options.near`: share of the samples whose frames lie within half a second (0): the head hardly moves in between,
     so that what is left to learn is the mouth.
+
+    `options.contrast`: share of the samples whose second frame is the one of CANDIDATES whose mouth differs most in
+    opening (0): mouths are nearly shut most of the time.
 
     `options.swapped`: share of the samples whose second frame is the first with the mouth of the second, or the second
     with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
@@ -127,12 +131,17 @@ class ReconstructionStage(Stage):
         return [self.store.sample_clip(rng)] * self.frames()
 
     def choose_frames(self, clips: list[Clip], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Frames that make a sample, one of each clip. With `options.near`, that share lies within half a second."""
+        """Frames that make a sample, one of each clip. See `options.near` and `options.contrast`."""
         length = min(map(len, clips))
         near = rng.random() < float(self.config.options.get("near", 0.0))
         window = min(length, NEAR_FRAMES) if near else length
         first = int(rng.integers(length - window + 1))
-        return first + rng.choice(window, self.frames(), replace=window < self.frames())
+        chosen = first + rng.choice(window, self.frames(), replace=window < self.frames())
+        if rng.random() < float(self.config.options.get("contrast", 0.0)):
+            candidates = rng.integers(length, size=CANDIDATES)
+            openings = np.array([lip_distance(clips[1].landmarks[index]) for index in candidates])
+            chosen[1] = candidates[np.abs(openings - lip_distance(clips[0].landmarks[chosen[0]])).argmax()]
+        return np.asarray(chosen)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """See `draw`."""
@@ -166,6 +175,11 @@ class ReconstructionStage(Stage):
                 F.softplus(self.discriminator.latent(image.detach())) + F.softplus(-self.discriminator.latent(target))
             ).mean()
         return losses
+
+
+def lip_distance(landmarks: NDArray[np.float32]) -> float:
+    """Between the middles of the inner lips, of landmarks (68,2)."""
+    return float(np.linalg.norm(landmarks[66] - landmarks[62]))
 
 
 def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:

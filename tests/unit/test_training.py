@@ -460,3 +460,15 @@ def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
     assert np.allclose(slow[:, :, 8], own[:, :, 8])
     assert np.allclose(slow[:, :, 12], own[:, :, 10])
     assert np.allclose(between(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]])
+
+
+def test_contrast_prefers_mouths_that_differ(face_store: Path, tmp_path: Path):
+    from edtalk_core.training.reconstruction import lip_distance
+
+    def mean_difference(options: dict[str, float]) -> float:
+        config = tiny_config("autoencoder", face_store, tmp_path, losses={"adversarial": 0.0}, options=options)
+        stage = STAGES["autoencoder"](starting_model(config), config)
+        landmarks = stage.draw(np.random.default_rng(0), 60)["landmarks"].numpy()
+        return float(np.mean([abs(lip_distance(a) - lip_distance(b)) for a, b in landmarks]))
+
+    assert mean_difference({"contrast": 1.0}) > 1.5 * mean_difference({})
