@@ -23,6 +23,12 @@ CUT = 0.15
 stays below 0.11."""
 
 
+FAR, SETTLED = 0.15, 0.01
+"""Face sizes: a mesh that moves further than the first from one frame to the next is looked at again, until it moves
+less than the second."""
+LOOKS = 10
+
+
 class CutDetector:
     """Tells where a video cuts from one shot to the next; feed it the frames in order."""
 
@@ -79,7 +85,7 @@ class FaceTracker:
         for track in self._tracks:
             if track.mesh is None:
                 continue
-            mesh = self._detector.mesh.follow(picture, track.mesh)
+            mesh = self._follow(picture, track.mesh)
             x, y = mesh.points.mean(axis=0)
             # Two meshes may slide onto one face as people pass each other: the older track keeps it.
             taken = (overlap(mesh.box, np.array([other.last for other in followed])) > 0.5).any()
@@ -106,6 +112,16 @@ class FaceTracker:
             self._faceless = self._search_at = 0
         return faces
 
+    def _follow(self, picture: np.ndarray, before: Mesh) -> Mesh:
+        """The mesh in the next frame, settled: at a face that has jumped, as at a cut, one look only comes nearer."""
+        mesh = self._detector.mesh.follow(picture, before)
+        if mesh.presence >= PRESENT and _moved(before, mesh) > FAR:
+            for _ in range(LOOKS):
+                before, mesh = mesh, self._detector.mesh.follow(picture, mesh)
+                if _moved(before, mesh) < SETTLED:
+                    break
+        return mesh
+
     def _note(self, mesh: Mesh) -> None:
         """Give a detected face to the track it belongs to, or begin one."""
         if any(track.mesh is not None and overlap(mesh.box, np.array(track.last))[0] > SAME for track in self._tracks):
@@ -115,3 +131,9 @@ class FaceTracker:
                 track.mesh, track.last = mesh, mesh.box
                 return
         self._tracks.append(_Track(mesh.box, mesh.box, mesh))
+
+
+def _moved(before: Mesh, after: Mesh) -> float:
+    """How far a mesh has moved, in sizes of the face."""
+    size = np.ptp(before.points, axis=0).max()
+    return float(np.linalg.norm(after.points.mean(axis=0) - before.points.mean(axis=0)) / size)

@@ -271,6 +271,19 @@ def test_tracker_stands_still_with_the_face(head: np.ndarray) -> None:
     assert max(moves) < 0.004
 
 
+@pytest.mark.parametrize("jump", [20, 45, 70, 90])
+def test_tracker_is_there_at_once_when_a_face_jumps(head: np.ndarray, jump: int) -> None:
+    """As where a video is cut and the same person goes on a little further."""
+    small = resized(head, 180 / head.shape[0])
+    tracker = FaceTracker(builtin_detector())
+    for _ in range(4):
+        before = tracker.follow(scene(small, (200, 80)))[0].landmarks
+    (after,) = tracker.follow(scene(small, (200 + jump, 80))).values()
+    assert before is not None
+    assert after.landmarks is not None
+    assert off_by(after.landmarks, before + np.array([jump, 0])) < 0.05
+
+
 def test_tracker_knows_a_face_that_comes_back(head: np.ndarray) -> None:
     small = resized(head, 180 / head.shape[0])
     tracker = FaceTracker(builtin_detector())
