@@ -100,6 +100,13 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
         ) from error
 
 
+def as_picture(pixels: np.ndarray) -> np.ndarray:
+    """A picture as it is, and float pixels in 0..1 (rounded, what lies outside is clipped) as one: (H, W, 3) uint8."""
+    if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f":
+        return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return pixels
+
+
 def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
     """A square picture as the model takes it, resized (bicubic, antialiased, as the published scripts do) if need be.
 
