@@ -126,9 +126,9 @@ def animate(
     started = time.perf_counter()
     output = Path(output)
     inputs = [path for path in (portrait, driver, motion, pose_video) if isinstance(path, (str, os.PathLike))]
-    _check_not_an_input(output, inputs)
+    check_not_an_input(output, inputs)
     if save_motion_to is not None:
-        _check_not_an_input(Path(save_motion_to), inputs)
+        check_not_an_input(Path(save_motion_to), inputs)
     if driver is None and motion is None:
         raise ArgumentError("There is nothing to animate with: give a sound or a video as driver, or a motion.")
 
@@ -348,17 +348,24 @@ def _read_text(path: Path) -> str:
         raise MotionError(f"{path} is neither a preset file nor a timeline in text ({error}).") from error
 
 
-def provenance(settings: Mapping[str, object]) -> dict[str, str]:
-    """Tags that say what the video is; no names of files, which may be private."""
+def provenance(settings: Mapping[str, object], *, dubbed: bool = False) -> dict[str, str]:
+    """Tags that say what the video is; no names of files, which may be private.
+
+    `dubbed`: only the mouth of a real video is made, which the IPTC's digital source types tell from a picture that is
+    made as a whole.
+    """
+    what = "the mouth of a video, changed by software" if dubbed else "a still portrait animated by software"
+    kind = "compositeWithTrainedAlgorithmicMedia" if dubbed else "trainedAlgorithmicMedia"
     return {
-        "comment": f"AI-generated with EDTalk {__version__}: a still portrait animated by software.",
+        "comment": f"AI-generated with EDTalk {__version__}: {what}.",
         "made_with": f"EDTalk {__version__}",
-        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "digital_source_type": f"http://cv.iptc.org/newscodes/digitalsourcetype/{kind}",
         "edtalk_settings": json.dumps(settings),
     }
 
 
-def _check_not_an_input(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+def check_not_an_input(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise ArgumentError if what is to be written is one of the files that are read."""
     for path in inputs:
         if target.exists() and os.path.exists(path) and target.samefile(path):
             raise ArgumentError(f"{target} is one of the inputs; choose another name for what is written.")
