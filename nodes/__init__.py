@@ -8,6 +8,7 @@ import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
 from .audio import EncodeAudio, LipFromAudio
+from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
@@ -49,6 +50,8 @@ class EDTalkExtension(ComfyExtension):
             PlotMotion,
             RenderFrames,
             RenderVideo,
+            PasteBackNode,
+            DubVideo,
             EmotionContactSheet,
             BaseExplorer,
         ]

@@ -10,16 +10,20 @@ from collections.abc import Callable
 import comfy.model_management
 import comfy.utils
 import numpy as np
+import torch
 from comfy.cli_args import args
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+from ..edtalk_core.errors import OutOfMemory
 from ..edtalk_core.model import EDTalk
 from .sockets import LoadedModel
 
 logger = logging.getLogger("edtalk")
 
+MEMORY_SHARE = 0.9
+"""Of the free memory that images may take."""
 PREVIEW_SECONDS = 0.5
 """Between two previews: an encoded picture costs about as much as a small frame."""
 ESTIMATE_SECONDS = 1.0
@@ -60,6 +64,18 @@ def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:
         return {}
     tags = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
     return {key: json.dumps(value) for key, value in tags.items() if value is not None}
+
+
+def check_memory(frames: int, width: int, height: int) -> int:
+    """Bytes that so many frames take as an IMAGE. OutOfMemory, before any work is done, when there are not as many."""
+    needed = frames * width * height * 3 * 4
+    free = comfy.model_management.get_free_memory(torch.device("cpu"))
+    if needed > MEMORY_SHARE * free:
+        raise OutOfMemory(
+            f"{frames} frames of {width}x{height} take {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free. "
+            "Render Video needs no more for an hour than for a second; or render a shorter part."
+        )
+    return needed
 
 
 class Progress:

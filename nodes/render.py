@@ -6,20 +6,19 @@ import os
 from fractions import Fraction
 from typing import Any
 
-import comfy.model_management
 import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
-from ..edtalk_core.errors import ArgumentError, OutOfMemory
+from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.media.audio import Audio
 from ..edtalk_core.media.video import VideoWriter, exact_fps, frame_count_for
 from ..edtalk_core.motion.motion import TRACKS, Motion
 from ..edtalk_core.motion.operations import combine
 from ..edtalk_core.pipeline import provenance
 from ..edtalk_core.rendering import Renderer
-from .execution import Progress, on_device, tell, workflow_tags
+from .execution import Progress, check_memory, on_device, tell, workflow_tags
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
 
 LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
@@ -102,13 +101,7 @@ class RenderFrames(io.ComfyNode):
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
         size = portrait.model.edtalk.sizes.resolution
-        needed = motion.frames * size * size * 3 * 4
-        free = comfy.model_management.get_free_memory(torch.device("cpu"))
-        if needed > 0.9 * free:
-            raise OutOfMemory(
-                f"{motion.frames} frames take {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. Use "
-                "Render Video, which needs no more for an hour than for a second, or render a shorter part."
-            )
+        needed = check_memory(motion.frames, size, size)
         tell(f"{motion.frames} frames, {motion.duration:.1f} s, {needed / 1e6:.0f} MB")
         renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
         images = torch.empty(motion.frames, size, size, 3)

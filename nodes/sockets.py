@@ -6,11 +6,14 @@ Objects on a socket are shared with every node that is plugged in: they are froz
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import folder_paths
 import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -20,7 +23,7 @@ from ..edtalk_core.errors import ArgumentError, PictureError
 from ..edtalk_core.face.crop import Crop
 from ..edtalk_core.media.audio import Audio, read_audio
 from ..edtalk_core.media.mel import AudioFeatures
-from ..edtalk_core.media.video import VideoReader
+from ..edtalk_core.media.video import VideoReader, VideoWriter
 from ..edtalk_core.model import EDTalk, Portrait
 from ..edtalk_core.motion.motion import Motion
 
@@ -132,18 +135,43 @@ class Frames:
 
 def frames_of_video(video: Input.Video) -> Frames:
     """ComfyUI's VIDEO, read as it is needed and not held whole. VideoError when it cannot be read."""
+    path = _path_of(video)
+    if path is None:
+        components = video.get_components()
+        return frames_of_images(components.images, components.frame_rate)
+    reader = VideoReader(path)
+    return Frames(lambda: reader, reader.duration, Fraction(reader.fps).limit_denominator(90_000), reader.size, path)
+
+
+@contextmanager
+def file_of_video(video: Input.Video) -> Iterator[str]:
+    """ComfyUI's VIDEO as a file for as long as the block lasts: its own, or a temporary one."""
+    path = _path_of(video)
+    if path is not None:
+        yield path
+        return
+    frames = frames_of_video(video)
+    # Not saved by ComfyUI, whose compression would be seen in what is made of it.
+    os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder_paths.get_temp_directory()) as folder:
+        path = os.path.join(folder, "video.mkv")
+        with VideoWriter(path, frames.fps, frames.size) as writer:
+            for _, picture in frames.open():
+                writer.write(picture)
+        yield path
+
+
+def _path_of(video: Input.Video) -> str | None:
+    """The file that a VIDEO is, whole; None if it is none."""
     # Others than files would be encoded into memory to give a stream, and ComfyUI 0.3 fails at it.
     if isinstance(video, InputImpl.VideoFromFile):
         source = video.get_stream_source()
         # A newer ComfyUI cuts files in time and at the edges, and its streams know nothing of that.
         trim: tuple[float, ...] = getattr(video, "get_active_trim_window", tuple)()
-        if isinstance(source, str) and os.path.isfile(source) and not any(trim):
-            reader = VideoReader(source)
-            if sorted(video.get_dimensions()) == sorted(reader.size):
-                rate = Fraction(reader.fps).limit_denominator(90_000)
-                return Frames(lambda: reader, reader.duration, rate, reader.size, source)
-    components = video.get_components()
-    return frames_of_images(components.images, components.frame_rate)
+        whole = isinstance(source, str) and os.path.isfile(source) and not any(trim)
+        if whole and sorted(video.get_dimensions()) == sorted(VideoReader(source).size):
+            return str(source)
+    return None
 
 
 def frames_of_images(images: torch.Tensor, fps: float | Fraction) -> Frames:

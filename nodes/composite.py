@@ -1,0 +1,254 @@
+"""Paste Back, Dub Video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_management
+import folder_paths
+import numpy as np
+import torch
+from comfy_api.latest import Input, InputImpl, io, ui
+
+from ..edtalk_core.dubbing import Upscale, dub
+from ..edtalk_core.face.paste import AREAS, ColourMatch, PasteBack
+from ..edtalk_core.motion.motion import Motion
+from .execution import Progress, check_memory, on_device, warn, workflow_tags
+from .portrait import parse_box
+from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, audio_of, file_of_video
+
+
+class PasteBackNode(io.ComfyNode):
+    """Rendered frames -> the pictures they were cut from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkPasteBack",
+            display_name="EDTalk Paste Back",
+            category="EDTalk/composite",
+            description="Puts rendered frames back into the picture that the portrait was cut from, with a soft edge "
+            "and matching colours. Frames may be enlarged before, by an upscale model for instance. For two people in "
+            "one picture, paste one after the other.",
+            inputs=[
+                PortraitSocket.Input("portrait", tooltip="The portrait that was rendered."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture that Load Portrait was given, or as many as there are frames. The last one "
+                    "goes on where there are fewer.",
+                ),
+                io.Image.Input(
+                    "frames", tooltip="From Render Frames, square; any size, such as 1024x1024 after an upscale model."
+                ),
+                io.Combo.Input(
+                    "area",
+                    options=list(AREAS),
+                    default="crop",
+                    tooltip="crop: the whole square, for a head that moves. face: forehead to chin, for a head that is "
+                    "held. mouth: nose to chin, for lips only.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.1,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft edge, as a share of the crop's side.",
+                ),
+                io.Boolean.Input(
+                    "match_colours", default=True, tooltip="Take a tint of the frames against the picture out of them."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The picture, once for each frame."),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="Where the frames show: 1 inside, 0 outside, soft between."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        portrait: EncodedPortrait,
+        image: torch.Tensor,
+        frames: torch.Tensor,
+        area: str,
+        feather: float,
+        match_colours: bool,
+    ) -> io.NodeOutput:
+        """Composite in memory."""
+        height, width = image.shape[1:3]
+        check_memory(len(frames), width, height)
+        paste = PasteBack(
+            portrait.crop.matrix,
+            (width, height),
+            len(portrait.crop.picture),
+            area=area,  # type: ignore[arg-type]
+            feather=feather,
+            landmarks=portrait.crop.face.landmarks if portrait.crop.face is not None else None,
+        )
+        colours = ColourMatch() if match_colours else None
+        result = torch.empty(len(frames), height, width, 3)
+        progress = Progress()
+        for number, frame in enumerate(frames):
+            picture = _pixels(image[min(number, len(image) - 1)])
+            pasted = paste.composite(picture, _pixels(frame), colours=colours)
+            result[number] = torch.from_numpy(pasted)
+            progress.show((pasted * 255).astype(np.uint8))
+            progress(number + 1, len(frames))
+        return io.NodeOutput(result, torch.from_numpy(paste.mask)[None])
+
+
+class DubVideo(io.ComfyNode):
+    """VIDEO and AUDIO -> VIDEO with new lips."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Of the node."""
+        return io.Schema(
+            node_id="EDTalkDubVideo",
+            display_name="EDTalk Dub Video",
+            category="EDTalk/composite",
+            description="Lets the face of a video say another sound, at the video's own size and frame rate. Only the "
+            "mouth is rendered; everything else stays the video's own, and so do frames without the face. It is "
+            "streamed into a file: memory does not grow with the length.",
+            inputs=[
+                ModelSocket.Input("model", tooltip="A model with an audio-to-lip network, such as demo or EDTalk."),
+                io.Video.Input("video", tooltip="The video; its own sound is left out."),
+                io.Audio.Input("audio", tooltip="What is to be said. Where it is silent the mouth closes."),
+                io.Combo.Input(
+                    "length",
+                    options=["video", "audio"],
+                    default="video",
+                    tooltip="video: as long as the video, the sound is cut or followed by silence. audio: as long as "
+                    "the sound, the video is cut or goes back and forth.",
+                ),
+                io.Int.Input(
+                    "face",
+                    default=0,
+                    min=0,
+                    max=99,
+                    tooltip="Which face, if there are several: 0 is the largest over time, 1 the next.",
+                ),
+                io.String.Input(
+                    "box",
+                    default="",
+                    placeholder="left, top, right, bottom",
+                    tooltip="The face over the whole video in pixels, forehead to chin, instead of looking for it.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.1,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft edge about the mouth, as a share of the crop's side.",
+                ),
+                io.Boolean.Input(
+                    "match_colours",
+                    default=True,
+                    tooltip="Take a tint of the mouth against the video out of it.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/EDTalk_dub",
+                    tooltip="Folder and name below ComfyUI's output folder, as in Save Video.",
+                ),
+                io.Combo.Input(
+                    "format", options=["mp4", "mov", "mkv"], default="mp4", tooltip="H.264 and AAC in this container."
+                ),
+                MotionSocket.Input(
+                    "lip", optional=True, tooltip="A motion whose lip track is put in instead of what the audio says."
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model",
+                    optional=True,
+                    tooltip="Enlarges the rendered mouth before it is pasted, for faces larger than 256 px.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output("dubbed", display_name="video", tooltip="The video that was saved."),
+                io.String.Output("path", display_name="path", tooltip="Where it lies."),
+                io.String.Output(
+                    "warning", display_name="warning", tooltip="What may spoil the result; empty when all is well."
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: LoadedModel,
+        video: Input.Video,
+        audio: dict[str, Any],
+        length: str,
+        face: int,
+        box: str,
+        feather: float,
+        match_colours: bool,
+        filename_prefix: str,
+        format: str,
+        lip: Motion | None = None,
+        upscale_model: Any = None,
+    ) -> io.NodeOutput:
+        """Dub into a file."""
+        given = parse_box(box)
+        with file_of_video(video) as source:
+            width, height = video.get_dimensions()
+            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+                filename_prefix, folder_paths.get_output_directory(), width, height
+            )
+            file = f"{name}_{counter:05}_.{format}"
+            path = os.path.join(folder, file)
+            dubbed = dub(
+                on_device(model),
+                source,
+                audio_of(audio),
+                path,
+                motion=lip,
+                length=length,  # type: ignore[arg-type]
+                face="largest" if face == 0 or given else face,
+                box=given,
+                feather=feather,
+                match_colours=match_colours,
+                upscale=_upscale(upscale_model) if upscale_model is not None else None,
+                precision=model.precision,
+                metadata=workflow_tags(cls),
+                progress=_stages(),
+            )
+        warning = " ".join(dubbed.warnings)
+        warn(warning)
+        saved = ui.SavedResult(file, subfolder, io.FolderType.output)
+        return io.NodeOutput(InputImpl.VideoFromFile(path), path, warning, ui=ui.PreviewVideo([saved]))
+
+
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    """One image of a batch (H,W,3 or 4) as (H,W,3) float32, not quantised."""
+    return np.ascontiguousarray(image[..., :3].float().cpu().clamp(0, 1).numpy())
+
+
+def _upscale(model: Any) -> Upscale:
+    """ComfyUI's UPSCALE_MODEL as a function of images (B,3,S,S), 0 to 1."""
+
+    def upscale(images: torch.Tensor) -> torch.Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        model.to(images.device)
+        enlarged: torch.Tensor = model(images)
+        return enlarged.clamp(0, 1)
+
+    return upscale
+
+
+def _stages() -> Callable[[str, int, int | None], None]:
+    """A progress bar for each stage, one after the other."""
+    bars: dict[str, Progress] = {}
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        bars.setdefault(stage, Progress("frames"))(done, total)
+
+    return progress
