@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .checkpoints.loading import load_model
+    from .dubbing import Dubbed, dub, dub_pictures
     from .errors import (
         ArgumentError,
         AudioError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         VideoError,
     )
     from .face.crop import Crop, crop_portrait, crop_video
+    from .face.following import FacePath, follow_face
+    from .face.paste import ColourMatch, PasteBack
     from .media.audio import Audio, pad_silence, read_audio
     from .media.mel import AudioFeatures, encode_audio, mel_windows
     from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
@@ -55,11 +58,16 @@ if TYPE_CHECKING:
     from .networks.pose_flow import PoseFlow
     from .networks.sizes import ModelSizes
     from .pipeline import Animation, animate
-    from .rendering import Renderer
+    from .rendering import FrameRenderer, Renderer
     from .sheets import base_sheet, emotion_sheet
 
 _HOMES = {
     "checkpoints.loading": ("load_model",),
+    "dubbing": (
+        "Dubbed",
+        "dub",
+        "dub_pictures",
+    ),
     "errors": (
         "ArgumentError",
         "AudioError",
@@ -78,6 +86,14 @@ _HOMES = {
         "Crop",
         "crop_portrait",
         "crop_video",
+    ),
+    "face.following": (
+        "FacePath",
+        "follow_face",
+    ),
+    "face.paste": (
+        "ColourMatch",
+        "PasteBack",
     ),
     "media.audio": (
         "Audio",
@@ -128,7 +144,10 @@ _HOMES = {
         "Animation",
         "animate",
     ),
-    "rendering": ("Renderer",),
+    "rendering": (
+        "FrameRenderer",
+        "Renderer",
+    ),
     "sheets": (
         "base_sheet",
         "emotion_sheet",

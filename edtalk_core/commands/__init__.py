@@ -6,5 +6,17 @@ A module has `add_parser(subparsers)`, which describes its arguments and sets it
 
 from __future__ import annotations
 
-COMMANDS = ("animate", "weights", "sheet", "convert", "download", "info", "bench", "prepare", "train", "evaluate")
+COMMANDS = (
+    "animate",
+    "dub",
+    "weights",
+    "sheet",
+    "convert",
+    "download",
+    "info",
+    "bench",
+    "prepare",
+    "train",
+    "evaluate",
+)
 """Module names, in the order that `edtalk --help` lists them."""

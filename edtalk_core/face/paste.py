@@ -179,11 +179,11 @@ class PasteBack:
         size = len(frame)
         to_frame = _shifted(_rescaled(self._matrix, size / self._crop_size), (left, top))
         to_canvas = _rescaled(to_frame, _CANVAS / size)
-        frame = _as_float(frame)
+        frame, old = _as_float(frame), part.astype(np.float32)
         share, added = self._mask, None
         if colours is not None or detail:
             # At the size of the frame, so that a picture of 4K costs little more than a small one.
-            change = _as_float(warp(part, to_frame, size)) - frame
+            change = warp(old, to_frame, size) / scale - frame
             if colours is not None:
                 tint = self._learn_tint(change, colours)
                 frame, change = frame + tint, change - tint
@@ -191,7 +191,6 @@ class PasteBack:
                 broad, kept = _broad_change(change)
                 share = self._resampled(self._canvas * (1 - kept), to_canvas, "linear")
                 added = self._resampled((self._canvas * kept)[:, :, None] * (-scale * broad), to_canvas, "linear")
-        old = part.astype(np.float32)
         new = self._resampled(frame * scale, to_frame, "cubic")
         np.clip(new, 0, scale, out=new)  # cubic curves overshoot
         new -= old

@@ -1,0 +1,122 @@
+"""`edtalk dub`: the face of a video says something else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from .options import (
+    Subparsers,
+    add_face_options,
+    add_json_option,
+    add_model_options,
+    add_progress_option,
+    load_model,
+    output_path,
+    print_json,
+)
+from .progress import progress_bars
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments of `edtalk dub`."""
+    parser = subparsers.add_parser(
+        "dub",
+        help="give the face of a video new lips",
+        description="Make the face of a video say a recording. Only the mouth changes; the rest stays as filmed, at "
+        "the video's own size and frame rate. Frames without the face stay as they are; where the recording is silent, "
+        "the mouth closes.",
+        epilog="examples: edtalk dub interview.mp4 german.wav -o interview_german.mp4 | "
+        "edtalk dub loop.mp4 speech.wav --length audio | edtalk dub people.mp4 speech.wav --face 1",
+    )
+    parser.add_argument("video", type=Path, help="video with a face")
+    parser.add_argument("audio", type=Path, help="sound file, or video whose sound is used")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=output_path,
+        help="video to write, .mp4, .mov or .mkv (default: VIDEO_AUDIO.mp4 in the current folder). It replaces an "
+        "older one only when it is complete",
+    )
+    parser.add_argument(
+        "--length",
+        choices=("video", "audio"),
+        default="video",
+        help="video: as long as the video, the sound is cut or followed by silence; audio: as long as the sound, the "
+        "video is cut or goes back and forth (default: video)",
+    )
+    parser.add_argument(
+        "--motion", type=Path, metavar="FILE", help="use the lips of this motion file instead of those that are heard"
+    )
+    parser.add_argument(
+        "--feather",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="width of the soft edge around the mouth, as a share of the face's crop, 0 to 0.5 (default: 0.1)",
+    )
+    parser.add_argument(
+        "--match-colours",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="bring the colours of the mouth to those around it (default: yes)",
+    )
+    add_face_options(parser)
+    add_model_options(parser)
+    add_json_option(parser)
+    add_progress_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Dub, and say where the video lies, what became of it and how long it took."""
+    from ..dubbing import dub
+
+    started = time.perf_counter()
+    output = args.output or Path(f"{args.video.stem}_{args.audio.stem}.mp4")
+    model = load_model(args)
+    loaded = time.perf_counter() - started
+    with progress_bars(args.progress) as bars:
+        result = dub(
+            model,
+            args.video,
+            args.audio,
+            output,
+            motion=args.motion,
+            length=args.length,
+            face=args.face,
+            box=args.box,
+            crop=args.crop,
+            feather=args.feather,
+            match_colours=args.match_colours,
+            precision=args.precision,
+            progress=bars,
+        )
+    timings = {"load": loaded, **result.timings}
+    width, height = result.size
+    if args.json:
+        print_json(
+            {
+                "path": str(result.path),
+                "frames": result.frames,
+                "faceless": result.faceless,
+                "fps": result.fps,
+                "seconds": result.duration,
+                "width": width,
+                "height": height,
+                "precision": result.precision,
+                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
+                "warnings": list(result.warnings),
+            }
+        )
+        return
+    for warning in result.warnings:
+        print(f"edtalk: warning: {warning}", file=sys.stderr)
+    print(f"{result.path}: {result.frames} frames, {result.fps:g} a second, {result.duration:.2f} s, {width}x{height}")
+    print(f"dubbed: {result.frames - result.faceless} frames, {result.faceless} without the face")
+    print(
+        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, dubbing "
+        f"{timings['render']:.1f} s ({result.frames / timings['render']:.1f} frames a second in {result.precision})"
+    )

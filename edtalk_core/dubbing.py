@@ -1,0 +1,335 @@
+"""New lips for an existing video: each of its frames is its own portrait, and all but the mouth stays as it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+
+from .errors import ArgumentError, MotionError, VideoError
+from .face.following import FacePath, FollowMode, follow_face
+from .face.paste import ColourMatch, PasteBack
+from .media.audio import Audio, pad_silence, read_audio
+from .media.picture import as_picture, picture_to_image
+from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for, resample_frames
+from .motion.files import load_motion
+from .motion.motion import Motion
+from .motion.operations import fit_length, resample
+from .motion.sources import motion_from_audio
+from .pipeline import StageProgress, check_not_an_input, provenance
+from .rendering import FrameRenderer
+
+if TYPE_CHECKING:
+    from .model import EDTalk
+
+Length = Literal["video", "audio"]
+
+Upscale = Callable[[torch.Tensor], torch.Tensor]
+"""Enlarges rendered mouths: (B,3,S,S) float32 in [0,1] on the model's device -> (B,3,kS,kS), any k."""
+
+_COLOURS_FOLLOW = 0.1
+"""Share of each frame that the colours follow: light changes within half a second, and grain does not show."""
+_READ_BACK_BYTES = 1 << 28
+"""Pictures kept at once while a video is read backwards."""
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """What `dub` made."""
+
+    path: Path
+    frames: int
+    fps: float
+    duration: float
+    """Seconds: frames / fps."""
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+    faceless: int
+    """Frames in which the face was not seen; their pictures are the video's own."""
+    lips: Motion
+    """The lips that were put in, as long and at the frame rate of what was made."""
+    precision: str
+    """What the frames were computed in: "fp32", "bf16" or "fp16"."""
+    timings: Mapping[str, float]
+    """Seconds spent: "prepare" (hearing the lips, following the face) and "render" (frames and file)."""
+    warnings: tuple[str, ...]
+    """What went less well than it should: frames without a face, a sound that was cut."""
+
+
+def dub(
+    model: EDTalk,
+    video: str | os.PathLike[str],
+    audio: str | os.PathLike[str] | Audio,
+    output: str | os.PathLike[str],
+    *,
+    motion: str | os.PathLike[str] | Motion | None = None,
+    length: Length = "video",
+    face: Literal["largest", "only"] | int = "largest",
+    box: Sequence[float] | None = None,
+    crop: FollowMode = "auto",
+    feather: float = 0.1,
+    match_colours: bool = True,
+    upscale: Upscale | None = None,
+    precision: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+    progress: StageProgress | None = None,
+) -> Dubbed:
+    """Let the face of a video say a sound, in a new video of the same size and frame rate, with that sound.
+
+    Only the mouth, from the nose to below the chin, is rendered and pasted into each frame with a soft edge; head,
+    eyes and everything around stay the video's own. Where the sound is silent, the mouth closes. Frames in which the
+    face is not seen stay as they are. The video is read twice and never held: memory does not grow with its length (but
+    for the sound, and 0.6 KB a frame on where the face is).
+
+    Args:
+        model: one with an audio-to-lip network, unless there is a `motion`.
+        video: a video file; its own sound is left out. A frame rate that varies becomes steady.
+        audio: a sound, or the path of a sound file or of a video with sound.
+        output: .mp4, .mov or .mkv; it appears under its name when it is complete.
+        motion: a motion, or the file of one, whose lips are put in instead of those that are heard.
+        length: "video": as long as the video; the sound is cut, or followed by silence. "audio": as long as the sound;
+            the video is cut, or goes back and forth.
+        face: which face of several, as in `follow_face`; so are `box` and `crop`.
+        box: (left, top, right, bottom) of the face over the whole video, forehead to chin, in pixels.
+        crop: how the face is cut out.
+        feather: width of the mask's soft edge as a share of the crop's side, 0 to 0.5.
+        match_colours: take a tint of the rendered mouth against its surroundings out of it.
+        upscale: enlarges rendered frames before they are pasted, for faces larger than the model's resolution.
+        precision: of the computation, as in `FrameRenderer`.
+        metadata: tags for the file besides those that say what it is.
+        progress: told how far the stages "lips", "face" and "dub" are; it cancels by raising.
+
+    Raises:
+        ArgumentError: an argument out of its range, or an output that is an input.
+        FaceError: no face in the whole video, or not the one asked for.
+        EDTalkError: of the kind that fits, when an input cannot be read or the output not be written.
+
+    When it fails or is cancelled while frames are rendered, those that are there stay playable in a file beside the
+    output whose name says "partial" (see `VideoWriter`).
+    """
+    started = time.perf_counter()
+    output = Path(output)
+    check_not_an_input(output, [path for path in (video, audio, motion) if isinstance(path, (str, os.PathLike))])
+    if length not in get_args(Length):
+        raise ArgumentError(f"The length is that of the {' or the '.join(get_args(Length))}, not {length!r}.")
+    tell = progress or (lambda stage, done, total: None)
+    reader = VideoReader(video)
+    rate = exact_fps(reader.fps)
+    settings = {"lip": "motion" if motion is not None else "audio", "length": length}
+    tags = {**(metadata or {}), **provenance(settings, dubbed=True)}
+    VideoWriter(output, rate, reader.size, None, tags)  # refused now, not after the work
+    renderer = FrameRenderer(model, precision=precision)
+
+    sound = read_audio(audio)
+    if motion is None:
+        # Silence for as long as the video may last, so that its end has closed lips, too.
+        rest = max(0.0, reader.duration + 1 - sound.duration) if length == "video" else 0.0
+        lips = motion_from_audio(model, pad_silence(sound, 0, rest), progress=partial(tell, "lips"))
+    else:
+        lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
+    lips = _checked_lips(lips, model)
+
+    expected = round(reader.duration * float(rate))
+    path = follow_face(
+        resample_frames(reader, rate),
+        float(rate),
+        size=model.sizes.resolution,
+        face=face,
+        box=box,
+        mode=crop,
+        progress=lambda done, _: tell("face", done, max(done, expected)),
+    )
+    own = len(path)
+    frames = own if length == "video" else max(1, frame_count_for(sound.duration, rate))
+    warnings = [*path.warnings, *_about_length(length, sound.duration, own / float(rate), float(rate))]
+    path = path.take(_back_and_forth(own, frames))
+    pictures = islice(_there_and_back(reader, rate, own), frames)
+    if length == "video":
+        sound = _fitted(sound, frames / rate)
+    lips = fit_length(resample(lips, float(rate)), frames)
+    prepared = time.perf_counter()
+
+    with VideoWriter(output, rate, reader.size, sound, tags) as writer:
+        for picture in dub_pictures(
+            model,
+            pictures,
+            path,
+            lips,
+            feather=feather,
+            match_colours=match_colours,
+            upscale=upscale,
+            renderer=renderer,
+            progress=partial(tell, "dub"),
+        ):
+            writer.write(picture)
+    return Dubbed(
+        path=output,
+        frames=frames,
+        fps=float(rate),
+        duration=frames / float(rate),
+        size=reader.size,
+        faceless=path.faceless,
+        lips=lips,
+        precision=renderer.precision,
+        timings={"prepare": prepared - started, "render": time.perf_counter() - prepared},
+        warnings=tuple(warnings),
+    )
+
+
+def dub_pictures(
+    model: EDTalk,
+    pictures: Iterable[np.ndarray],
+    path: FacePath,
+    lips: Motion,
+    *,
+    feather: float = 0.1,
+    match_colours: bool = True,
+    upscale: Upscale | None = None,
+    renderer: FrameRenderer | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Put lips into the frames of a video as they come: the way of `dub` without files.
+
+        path = follow_face(pictures, fps, size=model.sizes.resolution)
+        for picture in dub_pictures(model, pictures, path, motion_from_audio(model, "speech.wav")):
+            ...
+
+    Args:
+        model: what renders.
+        pictures: (H, W, 3) each, uint8 RGB or float32 in 0..1 (a ComfyUI image): the frames that the path is about, in
+            its order.
+        path: where the face is, made by `follow_face` at the model's resolution.
+        lips: a motion with a lip track, brought to the path's frame rate; the last frame of a shorter one is held.
+        feather, match_colours, upscale: as in `dub`.
+        renderer: one to use, with its precision and batch; by default a new one.
+        progress: called as progress(frames done, frames in all); what it raises ends the stream.
+
+    Yields:
+        A picture for each, of the same type. What lies outside of the mouth's mask, and every frame without the face,
+        equals the frame given bit for bit.
+
+    Raises, at once: ArgumentError for a path of another resolution or a feather out of range, MotionError for lips that
+    do not fit the model. While streaming: VideoError when there are not as many pictures as the path has frames, or
+    they have another size, PictureError for something else than pictures, OutOfMemory.
+    """
+    if path.size != model.sizes.resolution:
+        raise ArgumentError(
+            f"The path's crops have {path.size} px and the model {model.sizes.resolution}; follow the face with "
+            f"size={model.sizes.resolution}."
+        )
+    if not 0 <= feather <= 0.5:
+        raise ArgumentError(f"The feather is a share of the crop's side from 0 to 0.5, not {feather!r}.")
+    track = fit_length(resample(_checked_lips(lips, model), path.fps), max(1, len(path))).track("lip")
+    renderer = renderer or FrameRenderer(model)
+    return _dubbed(pictures, path, track, feather, match_colours, upscale, renderer, progress)
+
+
+def _dubbed(
+    pictures: Iterable[np.ndarray],
+    path: FacePath,
+    lips: torch.Tensor,
+    feather: float,
+    match_colours: bool,
+    upscale: Upscale | None,
+    renderer: FrameRenderer,
+    progress: Callable[[int, int | None], None] | None,
+) -> Iterator[np.ndarray]:
+    colours: ColourMatch | None = None
+    stretch = -1
+    stream = iter(pictures)
+    done = 0
+    # As many frames as are computed together, with or without a face, so that no more are ever waiting.
+    while waiting := deque(islice(stream, renderer.batch)):
+        indexes = range(done, done + len(waiting))
+        if indexes.stop > len(path):
+            raise VideoError(f"There are more pictures than the {len(path)} frames in which the face was followed.")
+        seen = [index for index in indexes if path.stretches[index] >= 0]
+        rendered: dict[int, np.ndarray] = {}
+        if seen:
+            crops = [path.crop(index, as_picture(waiting[index - done])) for index in seen]
+            images = torch.cat([picture_to_image(crop, path.size) for crop in crops])
+            mouths = renderer.render(images, lips[seen]).add(1).div(2).clamp(0, 1)
+            if upscale is not None:
+                mouths = upscale(mouths)
+            rendered = dict(zip(seen, mouths.permute(0, 2, 3, 1).float().cpu().numpy(), strict=True))
+        for index in indexes:
+            picture = waiting.popleft()
+            if index in rendered:
+                if match_colours and path.stretches[index] != stretch:
+                    colours, stretch = ColourMatch(_COLOURS_FOLLOW), int(path.stretches[index])
+                landmarks = path.landmarks[index]
+                paste = PasteBack(
+                    path.matrices[index],
+                    path.frame_size,
+                    path.size,
+                    area="mouth",
+                    feather=feather,
+                    landmarks=None if np.isnan(landmarks).any() else landmarks,
+                )
+                picture = paste.composite(picture, rendered[index], colours=colours)
+            yield picture
+            done += 1
+            if progress is not None:
+                progress(done, len(path))
+    if done < len(path):
+        raise VideoError(f"The pictures end after {done} of the {len(path)} frames in which the face was followed.")
+
+
+def _checked_lips(lips: Motion, model: EDTalk) -> Motion:
+    if lips.lip is None:
+        raise MotionError(f"Dubbing needs a motion with lips; this one has only {' and '.join(lips.tracks)}.")
+    if lips.lip.shape[1] != model.sizes.lip:
+        raise MotionError(
+            f"The lips have {lips.lip.shape[1]} weights a frame and this model {model.sizes.lip}: they were made for "
+            "another model."
+        )
+    return lips.select("lip")
+
+
+def _about_length(length: Length, sound: float, video: float, fps: float) -> list[str]:
+    """What happens to a sound and a video of other lengths (seconds), if they differ by a frame and more."""
+    if abs(sound - video) < 1 / fps:
+        return []
+    if length == "video":
+        happens = "the rest of the sound is cut off" if sound > video else "silence follows the sound"
+    else:
+        happens = "the video goes back and forth" if sound > video else "the rest of the video is cut off"
+    return [f"The sound lasts {sound:.2f} s and the video {video:.2f} s: {happens}."]
+
+
+def _fitted(sound: Audio, seconds: Fraction) -> Audio:
+    """The sound, cut or followed by silence."""
+    samples = max(1, round(seconds * sound.sample_rate))
+    missing = samples - sound.samples.shape[1]
+    if missing <= 0:
+        return Audio(sound.samples[:, :samples], sound.sample_rate)
+    return Audio(np.pad(sound.samples, ((0, 0), (0, missing))), sound.sample_rate)
+
+
+def _back_and_forth(count: int, frames: int) -> np.ndarray:
+    """Which of `count` frames are shown when they go back and forth; the turning ones are not shown twice."""
+    there_and_back = max(1, 2 * (count - 1))
+    place = np.arange(frames) % there_and_back
+    return np.minimum(place, there_and_back - place)
+
+
+def _there_and_back(reader: VideoReader, fps: Fraction, count: int) -> Iterator[np.ndarray]:
+    """The frames of a video at a steady rate, `count` of them, back and forth for ever; as `_back_and_forth`."""
+    chunk = max(1, _READ_BACK_BYTES // (3 * reader.size[0] * reader.size[1]))
+    while True:
+        yield from resample_frames(reader, fps)
+        for stop in range(count - 1, 1, -chunk):
+            start = max(1, stop - chunk)
+            begin = start / float(fps)
+            later = resample_frames(((shown - begin, picture) for shown, picture in reader.since(begin)), fps)
+            yield from reversed(list(islice(later, stop - start)))
