@@ -202,7 +202,8 @@ class BlendExpressions(io.ComfyNode):
                     min=-1.0,
                     max=2.0,
                     step=0.01,
-                    tooltip="1: all first. 0: all second. Beyond: away from the other. A curve goes before it.",
+                    tooltip="1: all first. 0: all second. Beyond: away from the other. Not used where a curve or "
+                    "amounts are given.",
                 ),
                 io.String.Input(
                     "curve",
@@ -232,7 +233,7 @@ class BlendExpressions(io.ComfyNode):
                     types=[io.Custom("FLOATS"), io.Float],
                     optional=True,
                     tooltip="The amount in each frame, from nodes of other packs that make lists of numbers (splines, "
-                    "schedules, loudness). The last one stays. It goes before amount and curve.",
+                    "schedules, loudness), instead of amount and curve. The last one stays.",
                 ),
             ],
             outputs=[_expression_output("A motion with an expression track, at the rate of the first that moves.")],

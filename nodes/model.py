@@ -62,7 +62,8 @@ class LoadModel(io.ComfyNode):
                     "precision",
                     options=["auto", "fp32", "bf16", "fp16"],
                     default="auto",
-                    tooltip="What frames are computed in. auto measures which is fastest on your device and safe.",
+                    tooltip="The number format that frames are computed in. auto: the fastest that is safe on your "
+                    "device, measured. fp32: exact, slower; for frames that come out black or blotchy.",
                 ),
             ],
             outputs=[

@@ -58,7 +58,7 @@ class AdjustMotion(io.ComfyNode):
             "bases, smooths, loops, changes the frame rate. As it is, it changes nothing.",
             inputs=[
                 MotionSocket.Input("motion", tooltip="What to edit."),
-                _track_input("What gain, offsets and smoothing are for. Cutting, looping and fps are for all tracks."),
+                _track_input("What gain, offsets and smoothing change. Cutting, looping and fps are for all tracks."),
                 io.Float.Input(
                     "gain",
                     default=1.0,

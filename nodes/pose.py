@@ -74,7 +74,8 @@ class SamplePose(io.ComfyNode):
                 FeaturesSocket.Input(
                     "features",
                     optional=True,
-                    tooltip="From Encode Audio: the head moves to this sound, for as long. Unplugged: it only listens.",
+                    tooltip="From Encode Audio: the head moves to this sound, for as long. Unplugged: the head of "
+                    "somebody who listens, for the seconds given.",
                 ),
             ],
             outputs=[MotionSocket.Output("pose", display_name="pose", tooltip="A motion with a pose track, 25 fps.")],
