@@ -59,7 +59,7 @@ class PasteBackNode(io.ComfyNode):
                     tooltip="Width of the soft edge, as a share of the crop's side.",
                 ),
                 io.Boolean.Input(
-                    "match_colours", default=True, tooltip="Take a tint of the frames against the picture out of them."
+                    "match_colours", default=True, tooltip="Removes a colour cast of the frames against the picture."
                 ),
             ],
             outputs=[
@@ -151,7 +151,7 @@ class DubVideo(io.ComfyNode):
                 io.Boolean.Input(
                     "match_colours",
                     default=True,
-                    tooltip="Take a tint of the mouth against the video out of it.",
+                    tooltip="Removes a colour cast of the mouth against the video.",
                 ),
                 io.String.Input(
                     "filename_prefix",
