@@ -1,0 +1,663 @@
+"""Make the pictures of the nodes' help pages anew: each node is run in a ComfyUI server, on the examples that ship.
+
+    python tests/support/make_help_pictures.py [NODE_ID ...]
+
+All of them, or those named, are written to nodes/web/docs/pictures. Run it after the demo weights or what a node makes
+have changed; it takes some minutes, and needs what the tests against a server need (the extra `e2e` and ComfyUI, see
+CONTRIBUTING.md). It prints what each picture weighs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from comfy_install import find_comfyui
+from comfy_server import Client, ComfyServer, Run
+from PIL import Image, ImageDraw, ImageFont
+
+from edtalk_core.media.audio import read_audio
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "nodes/web/docs/pictures"
+
+WIDTH = 640
+"""Pixels of a page's picture: the editor shows it 200 to 600 wide, on screens of up to two pixels a point."""
+GAP = 6
+LABEL = 20
+"""Height in pixels of a line of text."""
+PAPER, INK, SHADE, CURVE = "#ffffff", "#1e1e1e", "#dfe7f2", "#2b6cb0"
+ANIMATION_FPS, MOVING_FRAMES = 12.5, 38
+"""Of pictures that move: three seconds, with as many frames as it takes to see how."""
+
+Picture = Image.Image
+Made = Picture | list[Picture]
+"""A picture, or the frames of one that moves."""
+Link = list[Any]
+
+
+class Node:
+    """A node of a graph; `node[1]` is its second output, to be plugged in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getitem__(self, output: int) -> Link:
+        return [self.name, output]
+
+
+class Graph:
+    """A prompt that grows; what is not given of a node's widgets is at its default, as in the editor."""
+
+    def __init__(self, object_info: dict[str, Any]) -> None:
+        self._object_info = object_info
+        self.prompt: dict[str, dict[str, Any]] = {}
+
+    def add(self, kind: str, **inputs: Any) -> Node:
+        """A node with inputs: values, or outputs of other nodes."""
+        spec = self._object_info[kind]["input"]
+        defaults = {
+            name: details["default"]
+            for group in ("required", "optional")
+            for name, (_, details) in ((name, (*one, {})[:2]) for name, one in spec.get(group, {}).items())
+            if "default" in details
+        }
+        node = Node(str(len(self.prompt) + 1))
+        self.prompt[node.name] = {"class_type": kind, "inputs": defaults | inputs}
+        return node
+
+
+class Studio:
+    """A server, and what pictures need of it."""
+
+    def __init__(self, server: ComfyServer, client: Client) -> None:
+        self._server = server
+        self._client = client
+        self._object_info = server.get("/object_info")
+
+    def graph(self) -> Graph:
+        """An empty one."""
+        return Graph(self._object_info)
+
+    def run(self, graph: Graph) -> Run:
+        """Run it. RuntimeError when it fails."""
+        run = self._client.run(graph.prompt, seconds=1800)
+        if run.status != "success":
+            raise RuntimeError(json.dumps(run.error, indent=1)[:4000])
+        return run
+
+    def file(self, shown: dict[str, str]) -> Path:
+        """The file that an output describes."""
+        return self._server.file(shown)
+
+    def look(self, graph: Graph, *links: Link) -> list[list[Picture]]:
+        """Run a graph and give the IMAGEs at these links, each as a list of pictures."""
+        previews = [graph.add("PreviewImage", images=link) for link in links]
+        run = self.run(graph)
+        return [
+            [Image.open(self.file(shown)).convert("RGB") for shown in run.outputs[preview.name]["images"]]
+            for preview in previews
+        ]
+
+    def listen(self, graph: Graph, link: Link) -> tuple[np.ndarray, int]:
+        """Run a graph and give the AUDIO at a link: samples (N,) and their rate."""
+        saved = graph.add("SaveAudio", audio=link, filename_prefix="audio/help")
+        run = self.run(graph)
+        sound = read_audio(self.file(run.outputs[saved.name]["audio"][0]))
+        return sound.samples.mean(axis=0), sound.sample_rate
+
+
+class Scene:
+    """The nodes that most pictures begin with."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.examples = graph.add("EDTalkExampleInputs")
+        self.astronaut, self.speech, self.driver, self.man = (self.examples[output] for output in range(4))
+        self.model = graph.add("EDTalkLoadModel")[0]
+
+    def portrait(self, image: Link | None = None, **inputs: Any) -> Node:
+        """Load Portrait, of the generated man unless told otherwise."""
+        return self.graph.add("EDTalkLoadPortrait", model=self.model, image=image or self.man, **inputs)
+
+    def heard(self, **inputs: Any) -> Node:
+        """Encode Audio of the speech."""
+        return self.graph.add("EDTalkEncodeAudio", audio=self.speech, **inputs)
+
+    def lips(self, heard: Node) -> Link:
+        """The lips that say it."""
+        return self.graph.add("EDTalkLipFromAudio", model=self.model, features=heard[0])[0]
+
+    def acted(self) -> Node:
+        """Weights from Video of the driver."""
+        return self.graph.add("EDTalkWeightsFromVideo", model=self.model, video=self.driver)
+
+    def emotion(self, portrait: Link, name: str, strength: float = 1.0) -> Link:
+        """Expression Preset."""
+        return self.graph.add("EDTalkExpressionPreset", portrait=portrait, emotion=name, strength=strength)[0]
+
+    def frames(self, portrait: Link, fps: float = ANIMATION_FPS, count: int = 0, **inputs: Any) -> Link:
+        """Render Frames; so many, or as long as the motion is."""
+        if count:
+            inputs |= {"length": "frames", "frames": count}
+        return self.graph.add("EDTalkRenderFrames", portrait=portrait, fps=fps, **inputs)[0]
+
+    def plot(self, motion: Link, width: int = WIDTH, height: int = 300, **inputs: Any) -> Link:
+        """Plot Motion."""
+        return self.graph.add("EDTalkPlotMotion", motion=motion, width=width, height=height, **inputs)[0]
+
+
+MAKERS: dict[str, Callable[[Studio], Made]] = {}
+
+
+def picture_of(node_id: str) -> Callable[[Callable[[Studio], Made]], Callable[[Studio], Made]]:
+    """Registers what makes the picture of a node's help page."""
+
+    def register(maker: Callable[[Studio], Made]) -> Callable[[Studio], Made]:
+        MAKERS[node_id] = maker
+        return maker
+
+    return register
+
+
+# How pictures are put together
+
+
+def fitted(picture: Picture, width: int) -> Picture:
+    """The picture at a width."""
+    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+
+
+def row(pictures: Sequence[Picture], width: int = WIDTH) -> Picture:
+    """Pictures of one shape side by side, `width` in all."""
+    each = (width - GAP * (len(pictures) - 1)) // len(pictures)
+    cells = [fitted(picture, each) for picture in pictures]
+    sheet = Image.new("RGB", (width, max(cell.height for cell in cells)), PAPER)
+    for place, cell in enumerate(cells):
+        sheet.paste(cell, (place * (each + GAP), 0))
+    return sheet
+
+
+def column(pictures: Sequence[Picture]) -> Picture:
+    """Pictures of one width, one above the other."""
+    sheet = Image.new(
+        "RGB", (pictures[0].width, sum(one.height for one in pictures) + GAP * (len(pictures) - 1)), PAPER
+    )
+    top = 0
+    for one in pictures:
+        sheet.paste(one, (0, top))
+        top += one.height + GAP
+    return sheet
+
+
+def titled(picture: Picture, text: str) -> Picture:
+    """The picture with a line of text above it."""
+    sheet = Image.new("RGB", (picture.width, picture.height + LABEL), PAPER)
+    sheet.paste(picture, (0, LABEL))
+    draw = ImageDraw.Draw(sheet)
+    draw.text((picture.width / 2, LABEL / 2), text, INK, ImageFont.load_default(14), "mm")
+    return sheet
+
+
+def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """So many of them, evenly spread over all."""
+    return [pictures[round(place)] for place in np.linspace(0, len(pictures) - 1, count)]
+
+
+def moving(*clips: Sequence[Picture], width: int = 400) -> list[Picture]:
+    """Clips side by side as the frames of one that moves, as long as the shortest."""
+    return [row(pictures, width) for pictures in zip(*clips, strict=False)]
+
+
+def waveform(samples: np.ndarray, height: int = 90, width: int = WIDTH) -> Picture:
+    """A sound, drawn: for each column of pixels its lowest and highest sample."""
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    middle, reach = height / 2, 0.45 * height / max(float(np.abs(samples).max()), 1e-6)
+    for x, part in enumerate(np.array_split(samples, width)):
+        draw.line([(x, middle - reach * part.max()), (x, middle - reach * part.min())], CURVE)
+    return sheet
+
+
+def words(lines: Sequence[str], width: int = WIDTH) -> Picture:
+    """Lines of text, cut at the edge."""
+    sheet = Image.new("RGB", (width, LABEL * len(lines) + 2 * GAP), SHADE)
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(lines):
+        draw.text((2 * GAP, GAP + number * LABEL), line, INK, ImageFont.load_default(14))
+    return sheet
+
+
+# The nodes, in the order of the graph
+
+
+@picture_of("EDTalkExampleInputs")
+def example_inputs(studio: Studio) -> Made:
+    """Both pictures, the driver's frames, the speech."""
+    scene = Scene(studio.graph())
+    video = scene.graph.add("GetVideoComponents", video=scene.driver)
+    samples, _ = studio.listen(scene.graph, scene.speech)
+    (astronaut,), (man,), driver = studio.look(scene.graph, scene.astronaut, scene.man, video[0])
+    return column([row([astronaut, man]), row(spread(driver, 6)), waveform(samples)])
+
+
+@picture_of("EDTalkLoadModel")
+def load_model(studio: Studio) -> Made:
+    """A crop, and what the demo model makes of it."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()
+    lips = scene.lips(scene.heard())
+    pose = scene.graph.add("EDTalkHoldPose", portrait=portrait[0], amount=3.0, seconds=7.2)[0]
+    expression = scene.emotion(portrait[0], "happy")
+    frames = scene.frames(portrait[0], lip=lips, pose=pose, expression=expression, fps=2.0)
+    (crop,), rendered = studio.look(scene.graph, portrait[1], frames)
+    return row([crop, *spread(rendered[1:], 3)])
+
+
+@picture_of("EDTalkLoadPortrait")
+def load_portrait(studio: Studio) -> Made:
+    """A picture, and its crops in the three ways; the last is what to avoid."""
+    scene = Scene(studio.graph())
+    names = ("template", "box", "none")
+    crops = [scene.portrait(crop=name)[1] for name in names]
+    pictures = [shown[0] for shown in studio.look(scene.graph, scene.man, *crops)]
+    return row([titled(fitted(one, 155), name) for name, one in zip(("image", *names), pictures, strict=True)])
+
+
+@picture_of("EDTalkEncodeAudio")
+def encode_audio(studio: Studio) -> Made:
+    """The sound with a second of silence at both ends; what was added is shaded."""
+    scene = Scene(studio.graph())
+    heard = scene.heard(silence_before=1.0, silence_after=1.0)
+    samples, rate = studio.listen(scene.graph, heard[1])
+    drawn = waveform(samples, height=160)
+    pixels = np.asarray(drawn).copy()
+    edge = round(rate / len(samples) * WIDTH)
+    for part in (pixels[:, :edge], pixels[:, -edge:]):
+        part[(part == 255).all(axis=-1)] = tuple(bytes.fromhex(SHADE[1:]))
+    return Image.fromarray(pixels)
+
+
+@picture_of("EDTalkLipFromAudio")
+def lip_from_audio(studio: Studio) -> Made:
+    """The sound, the weights read off it, and the mouth."""
+    scene = Scene(studio.graph())
+    heard, portrait = scene.heard(), scene.portrait()
+    lips = scene.lips(heard)
+    samples, _ = studio.listen(scene.graph, heard[1])
+    (plot,), frames = studio.look(
+        scene.graph, scene.plot(lips, height=256), scene.frames(portrait[0], lip=lips, fps=2.0)
+    )
+    mouths = [frame.crop((80, 140, 176, 212)) for frame in spread(frames, 8)]
+    return column([waveform(samples), plot, row(mouths)])
+
+
+@picture_of("EDTalkWeightsFromVideo")
+def weights_from_video(studio: Studio) -> Made:
+    """The driver, and the portrait that does as it does."""
+    scene = Scene(studio.graph())
+    acted, portrait = scene.acted()[0], scene.portrait()[0]
+    video = scene.graph.add("GetVideoComponents", video=scene.driver)
+    frames = scene.frames(portrait, count=MOVING_FRAMES, lip=acted, pose=acted, expression=acted)
+    driver, rendered = studio.look(scene.graph, video[0], frames)
+    return moving(driver[::2], rendered)  # the driver has twice as many frames a second
+
+
+@picture_of("EDTalkExpressionPreset")
+def expression_preset(studio: Studio) -> Made:
+    """Two emotions at rising strengths."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    strengths = (0.0, 0.5, 1.0, 2.0)
+    emotions = ("happy", "angry")
+    links = [
+        scene.frames(portrait, expression=scene.emotion(portrait, one, by)) for one in emotions for by in strengths
+    ]
+    faces = [shown[0] for shown in studio.look(scene.graph, *links)]
+    top = [titled(fitted(face, 155), f"{by:g}") for by, face in zip(strengths, faces, strict=False)]
+    return column([row(top), row(faces[len(strengths) :])])
+
+
+def saved_preset(scene: Scene) -> tuple[Node, Node]:
+    """Save Expression Preset of a mix of two emotions, and the portrait that it was made with."""
+    portrait = scene.portrait()
+    happy, surprised = (scene.emotion(portrait[0], name, 1.5) for name in ("happy", "surprised"))
+    blend = scene.graph.add("EDTalkBlendExpressions", first=happy, second=surprised)
+    saved = scene.graph.add(
+        "EDTalkSavePreset",
+        model=scene.model,
+        motion=blend[0],
+        filename_prefix="presets/amazed",
+        about="half happy, half surprised",
+    )
+    return saved, portrait
+
+
+@picture_of("EDTalkLoadPreset")
+def load_preset(studio: Studio) -> Made:
+    """A preset from a file on two portraits, at rising strengths."""
+    scene = Scene(studio.graph())
+    saved, _ = saved_preset(scene)
+    links = []
+    for image in (scene.man, scene.astronaut):
+        portrait = scene.portrait(image)[0]
+        for strength in (0.0, 0.5, 1.0, 1.5):
+            expression = scene.graph.add(
+                "EDTalkLoadPreset", portrait=portrait, file="from path", path=saved[1], strength=strength
+            )
+            links.append(scene.frames(portrait, expression=expression[0]))
+    faces = [shown[0] for shown in studio.look(scene.graph, *links)]
+    top = [titled(fitted(face, 155), name) for name, face in zip(("0", "0.5", "1", "1.5"), faces, strict=False)]
+    return column([row(top), row(faces[4:])])
+
+
+@picture_of("EDTalkSavePreset")
+def save_preset(studio: Studio) -> Made:
+    """The face that is kept, and the file."""
+    scene = Scene(studio.graph())
+    saved, portrait = saved_preset(scene)
+    path = scene.graph.add("PreviewAny", source=saved[1])
+    frames = scene.frames(portrait[0], expression=saved[0])
+    preview = scene.graph.add("PreviewImage", images=frames)
+    run = studio.run(scene.graph)
+    face = Image.open(studio.file(run.outputs[preview.name]["images"][0])).convert("RGB")
+    text = Path(run.outputs[path.name]["text"][0]).read_text(encoding="utf-8")
+    face = fitted(face, 200)
+    written = words(text.replace("\n        ", "\n    ").splitlines()[:10], WIDTH - face.width - GAP)
+    sheet = Image.new("RGB", (WIDTH, max(face.height, written.height)), PAPER)
+    sheet.paste(face, (0, 0))
+    sheet.paste(written, (face.width + GAP, 0))
+    return sheet
+
+
+@picture_of("EDTalkBlendExpressions")
+def blend_expressions(studio: Studio) -> Made:
+    """From the second expression to the first."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    happy, angry = (scene.emotion(portrait, name, 1.5) for name in ("happy", "angry"))
+    amounts = (0.0, 0.25, 0.5, 0.75, 1.0)
+    links = [
+        scene.frames(
+            portrait,
+            expression=scene.graph.add("EDTalkBlendExpressions", first=happy, second=angry, amount=amount)[0],
+        )
+        for amount in amounts
+    ]
+    faces = [shown[0] for shown in studio.look(scene.graph, *links)]
+    return row([titled(fitted(face, 128), f"{amount:g}") for amount, face in zip(amounts, faces, strict=True)])
+
+
+@picture_of("EDTalkExpressionTimeline")
+def expression_timeline(studio: Studio) -> Made:
+    """The curves of the text that the node starts with, and the face at each second."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    motion = scene.graph.add("EDTalkExpressionTimeline", portrait=portrait, seconds=7.0)[0]
+    (plot,), faces = studio.look(scene.graph, scene.plot(motion), scene.frames(portrait, fps=1.0, expression=motion))
+    return column([plot, row([titled(fitted(face, 86), f"0:0{second}") for second, face in enumerate(faces)])])
+
+
+@picture_of("EDTalkSamplePose")
+def sample_pose(studio: Studio) -> Made:
+    """Two takes of the same sentence."""
+    scene = Scene(studio.graph())
+    heard, portrait = scene.heard(), scene.portrait()[0]
+    lips = scene.lips(heard)
+    takes = [
+        scene.frames(
+            portrait,
+            count=MOVING_FRAMES,
+            lip=lips,
+            pose=scene.graph.add("EDTalkSamplePose", portrait=portrait, features=heard[0], seed=seed)[0],
+        )
+        for seed in (0, 1)
+    ]
+    return moving(*studio.look(scene.graph, *takes))
+
+
+@picture_of("EDTalkHoldPose")
+def hold_pose(studio: Studio) -> Made:
+    """A head that waits, and one that moves three times as far, in a loop."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    links = [
+        scene.frames(
+            portrait,
+            pose=scene.graph.add("EDTalkHoldPose", portrait=portrait, seconds=4.0, amount=amount, loop=True)[0],
+        )
+        for amount in (1.0, 3.0)
+    ]
+    return moving(*studio.look(scene.graph, *links))
+
+
+@picture_of("EDTalkAdjustMotion")
+def adjust_motion(studio: Studio) -> Made:
+    """Curves before (dashed) and after, and one moment with other gains."""
+    scene = Scene(studio.graph())
+    acted, portrait = scene.acted()[0], scene.portrait()[0]
+
+    def adjusted(**inputs: Any) -> Link:
+        return scene.graph.add("EDTalkAdjustMotion", motion=acted, track="pose", **inputs)[0]
+
+    calmer = scene.plot(adjusted(gain=0.5, smoothing=0.2), track="pose", before=acted)
+    gains = (0.0, 0.5, 1.0, 2.0)
+    links = [
+        scene.frames(portrait, fps=3.0, pose=adjusted(gain=gain, anchor="portrait", portrait=portrait))
+        for gain in gains
+    ]
+    (plot,), *clips = studio.look(scene.graph, calmer, *links)
+    # The moment in which the head is farthest from where it is without movement.
+    still, liveliest = np.asarray(clips[0][0], np.float32), clips[2]
+    moment = int(np.argmax([np.abs(np.asarray(frame, np.float32) - still).mean() for frame in liveliest]))
+    faces = [titled(fitted(clip[moment], 155), f"{gain:g}") for gain, clip in zip(gains, clips, strict=True)]
+    return column([plot, row(faces)])
+
+
+@picture_of("EDTalkJoinMotions")
+def join_motions(studio: Studio) -> Made:
+    """A head that is acted, then one that waits, with half a second in which one flows into the other."""
+    scene = Scene(studio.graph())
+    acted, portrait = scene.acted()[0], scene.portrait()[0]
+    acted = scene.graph.add("EDTalkAdjustMotion", motion=acted, end=3.0)[0]
+    waits = scene.graph.add("EDTalkHoldPose", portrait=portrait, seconds=3.0)[0]
+    joined = scene.graph.add("EDTalkJoinMotions", first=acted, second=waits, track="pose", crossfade=0.5)[0]
+    return studio.look(scene.graph, scene.plot(joined))[0][0]
+
+
+@picture_of("EDTalkCombineMotions")
+def combine_motions(studio: Studio) -> Made:
+    """Lips from sound, the head from a video, an expression from a timeline."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    expression = scene.graph.add("EDTalkExpressionTimeline", portrait=portrait)[0]
+    combined = scene.graph.add(
+        "EDTalkCombineMotions", lip=scene.lips(scene.heard()), pose=scene.acted()[0], expression=expression
+    )[0]
+    (plot,), frames = studio.look(
+        scene.graph,
+        scene.plot(combined, height=420),
+        scene.frames(portrait, fps=1.0, lip=combined, pose=combined, expression=combined),
+    )
+    return column([plot, row(spread(frames, 6))])
+
+
+@picture_of("EDTalkSaveMotion")
+def save_motion(studio: Studio) -> Made:
+    """Curves, and the beginning of the file in JSON."""
+    scene = Scene(studio.graph())
+    motion = scene.graph.add("EDTalkAdjustMotion", motion=scene.acted()[0], end=3.0)[0]
+    saved = scene.graph.add("EDTalkSaveMotion", motion=motion, format="json")
+    path = scene.graph.add("PreviewAny", source=saved[1])
+    preview = scene.graph.add("PreviewImage", images=scene.plot(saved[0], height=256, track="pose"))
+    run = studio.run(scene.graph)
+    plot = Image.open(studio.file(run.outputs[preview.name]["images"][0])).convert("RGB")
+    content = json.loads(Path(run.outputs[path.name]["text"][0]).read_text(encoding="utf-8"))
+    frames = [f"    [{', '.join(f'{value:.3f}' for value in frame)}]," for frame in content["pose"][:3]]
+    return column([plot, words(['{"fps": 25.0, ... "pose": [', *frames, "    ..."])])
+
+
+@picture_of("EDTalkLoadMotion")
+def load_motion(studio: Studio) -> Made:
+    """One motion from a file, on two portraits."""
+    scene = Scene(studio.graph())
+    saved = scene.graph.add("EDTalkSaveMotion", motion=scene.acted()[0])
+    motion = scene.graph.add("EDTalkLoadMotion", file="from path", path=saved[1])[0]
+    links = []
+    for image in (scene.man, scene.astronaut):
+        portrait = scene.portrait(image)[0]
+        links.append(scene.frames(portrait, fps=1.0, lip=motion, pose=motion, expression=motion))
+    return column([row(spread(frames, 5)) for frames in studio.look(scene.graph, *links)])
+
+
+@picture_of("EDTalkPlotMotion")
+def plot_motion(studio: Studio) -> Made:
+    """All tracks of a motion."""
+    scene = Scene(studio.graph())
+    return studio.look(scene.graph, scene.plot(scene.acted()[0], height=480))[0][0]
+
+
+@picture_of("EDTalkRenderFrames")
+def render_frames(studio: Studio) -> Made:
+    """Frames of a talking portrait, one after the other."""
+    scene = Scene(studio.graph())
+    heard, portrait = scene.heard(), scene.portrait()[0]
+    pose = scene.graph.add("EDTalkSamplePose", portrait=portrait, features=heard[0])[0]
+    frames = scene.frames(
+        portrait, fps=2.0, lip=scene.lips(heard), pose=pose, expression=scene.emotion(portrait, "happy")
+    )
+    shown = spread(studio.look(scene.graph, frames)[0], 10)
+    return column([row(shown[:5]), row(shown[5:])])
+
+
+@picture_of("EDTalkRenderVideo")
+def render_video(studio: Studio) -> Made:
+    """Both portraits, talking."""
+    scene = Scene(studio.graph())
+    heard = scene.heard()
+    lips = scene.lips(heard)
+    links = []
+    for image in (scene.man, scene.astronaut):
+        portrait = scene.portrait(image)[0]
+        video = scene.graph.add(
+            "EDTalkRenderVideo",
+            portrait=portrait,
+            lip=lips,
+            pose=scene.graph.add("EDTalkSamplePose", portrait=portrait, features=heard[0])[0],
+            expression=scene.emotion(portrait, "happy"),
+            audio=heard[1],
+            fps=ANIMATION_FPS,
+            length="frames",
+            frames=MOVING_FRAMES,
+        )
+        links.append(scene.graph.add("GetVideoComponents", video=video[0])[0])
+    return moving(*studio.look(scene.graph, *links))
+
+
+def half_size(scene: Scene) -> Link:
+    """The generated man's picture, 512 pixels wide."""
+    return scene.graph.add(
+        "ImageScale", image=scene.man, upscale_method="area", width=512, height=512, crop="disabled"
+    )[0]
+
+
+@picture_of("EDTalkPasteBack")
+def paste_back(studio: Studio) -> Made:
+    """The picture, what becomes of it, and the three areas."""
+    scene = Scene(studio.graph())
+    picture = half_size(scene)
+    portrait = scene.portrait(picture)[0]
+    frames = scene.frames(
+        portrait, fps=5.0, count=12, lip=scene.lips(scene.heard()), expression=scene.emotion(portrait, "happy")
+    )
+    areas = ("crop", "face", "mouth")
+    pasted = [
+        scene.graph.add("EDTalkPasteBack", portrait=portrait, image=picture, frames=frames, area=area) for area in areas
+    ]
+    masks = [scene.graph.add("MaskToImage", mask=one[1])[0] for one in pasted]
+    (before,), after, *drawn = studio.look(scene.graph, picture, pasted[0][0], *masks)
+    below = [titled(fitted(mask, 208), area) for area, (mask,) in zip(areas, drawn, strict=True)]
+    return column([row([before, after[4]]), row(below)])
+
+
+@picture_of("EDTalkDubVideo")
+def dub_video(studio: Studio) -> Made:
+    """Frames of a clip in which nobody speaks, and the same ones dubbed."""
+    scene = Scene(studio.graph())
+    picture = half_size(scene)
+    portrait = scene.portrait(picture)[0]
+    pose = scene.graph.add("EDTalkHoldPose", portrait=portrait, amount=3.0, seconds=2.0)[0]
+    frames = scene.frames(portrait, pose=pose, expression=scene.emotion(portrait, "happy"))
+    silent = scene.graph.add("EDTalkPasteBack", portrait=portrait, image=picture, frames=frames)[0]
+    video = scene.graph.add("CreateVideo", images=silent, fps=ANIMATION_FPS)[0]
+    dubbed = scene.graph.add("EDTalkDubVideo", model=scene.model, video=video, audio=scene.speech)[0]
+    shown = studio.look(scene.graph, silent, scene.graph.add("GetVideoComponents", video=dubbed)[0])
+    return column([row([frame.crop((156, 0, 356, 200)) for frame in spread(clip, 6)]) for clip in shown])
+
+
+@picture_of("EDTalkEmotionContactSheet")
+def emotion_contact_sheet(studio: Studio) -> Made:
+    """The sheet itself."""
+    scene = Scene(studio.graph())
+    sheet = scene.graph.add("EDTalkEmotionContactSheet", portrait=scene.portrait()[0], cell=96)
+    return studio.look(scene.graph, sheet[0])[0][0]
+
+
+@picture_of("EDTalkBaseExplorer")
+def base_explorer(studio: Studio) -> Made:
+    """The sheet itself, for the head."""
+    scene = Scene(studio.graph())
+    sheet = scene.graph.add("EDTalkBaseExplorer", portrait=scene.portrait()[0], track="pose", columns=2, cell=104)
+    return studio.look(scene.graph, sheet[0])[0][0]
+
+
+def save(made: Made, path: Path) -> None:
+    """As WebP: small, and every browser shows it, moving or not."""
+    if isinstance(made, list):
+        made[0].save(
+            path,
+            save_all=True,
+            append_images=made[1:],
+            duration=round(1000 / ANIMATION_FPS),
+            loop=0,
+            quality=55,
+            method=6,
+        )
+    else:
+        made.save(path, quality=80, method=6)
+
+
+def main() -> None:
+    """Make those that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nodes", nargs="*", metavar="NODE_ID", help=f"of {', '.join(MAKERS)}; default: all")
+    wanted = parser.parse_args().nodes or list(MAKERS)
+    if unknown := set(wanted) - set(MAKERS):
+        parser.error(f"no picture is known of {', '.join(sorted(unknown))}")
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        server = ComfyServer(find_comfyui(), Path(folder, "base"))
+        server.start()
+        try:
+            client = Client(server)
+            studio = Studio(server, client)
+            for node_id in wanted:
+                path = PICTURES / f"{node_id}.webp"
+                save(MAKERS[node_id](studio), path)
+                sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB\n")
+                sys.stdout.flush()
+            client.close()
+        finally:
+            server.stop()
+    total = sum(file.stat().st_size for file in PICTURES.iterdir())
+    sys.stdout.write(f"all pictures: {total / 1000:.0f} kB\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the editor shows of the nodes in words: names, descriptions, tooltips. Read off /object_info.
+
+ComfyUI takes them in other languages from locales/<language>/nodeDefs.json and main.json. The English ones are written
+off the nodes, so that translators see what has changed: `pytest tests/e2e/test_comfyui_texts.py --snapshot`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCALES = ROOT / "locales"
+HELP = ROOT / "nodes/web/docs"
+
+Texts = dict[str, Any]
+"""Texts by name, and groups of them."""
+
+
+def node_defs_of(object_info: dict[str, Any]) -> Texts:
+    """The content of nodeDefs.json: for each node its names and tooltips, outputs by number."""
+    texts: Texts = {}
+    for node_id, info in sorted(object_info.items()):
+        inputs = {name: {"name": name} | _tooltip(details.get("tooltip")) for name, _, details in inputs_of(info)}
+        outputs = {
+            str(number): {"name": name} | _tooltip(tooltip)
+            for number, (name, tooltip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
+        }
+        texts[node_id] = {"display_name": info["display_name"], "description": info["description"]}
+        texts[node_id] |= {key: part for key, part in (("inputs", inputs), ("outputs", outputs)) if part}
+    return texts
+
+
+def inputs_of(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """A node's inputs in order: name, type, and what else is said of it."""
+    for group in ("required", "optional"):
+        for name in info["input_order"].get(group, []):
+            kind, details = (*info["input"][group][name], {})[:2]
+            yield name, kind, details | {"optional": group == "optional"}
+
+
+def _tooltip(text: str | None) -> dict[str, str]:
+    return {"tooltip": text} if text else {}
+
+
+def main_of(object_info: dict[str, Any]) -> Texts:
+    """The content of main.json: the folders of the nodes' menu, which ComfyUI translates one by one."""
+    folders = {folder for info in object_info.values() for folder in info["category"].split("/")}
+    return {"nodeCategories": {folder: folder for folder in sorted(folders)}}
+
+
+def read_texts(language: str, name: str) -> Texts:
+    """A file of a language: nodeDefs or main."""
+    return json.loads((LOCALES / language / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def write_texts(language: str, name: str, texts: Texts) -> None:
+    """Write such a file."""
+    content = json.dumps(texts, ensure_ascii=False, indent=2) + "\n"
+    (LOCALES / language / f"{name}.json").write_text(content, encoding="utf-8")
+
+
+def flat(texts: Texts, *above: str) -> dict[str, str]:
+    """All texts by their keys, joined by dots."""
+    found: dict[str, str] = {}
+    for key, value in texts.items():
+        found |= flat(value, *above, key) if isinstance(value, dict) else {".".join((*above, key)): value}
+    return found
