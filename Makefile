@@ -2,22 +2,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= out/demo.mp4
+COMFYUI_PATH ?= $(HOME)/ComfyUI
 
 BIN := $(VENV)/bin
+# Where ComfyUI is, the tests talk to its server and its editor, and need some more for that.
+EXTRAS := test$(if $(wildcard $(COMFYUI_PATH)/main.py),-e2e)
 
-.PHONY: demo test format clean
+.PHONY: demo test snapshot format clean
 
 demo: $(VENV)/installed
 	@mkdir -p $(dir $(DEMO))
 	$(BIN)/edtalk animate weights/examples/portrait.jpg weights/examples/speech.flac -o $(DEMO)
 
-test: $(VENV)/installed-test
+test: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-format: $(VENV)/installed-test
+# Promises users the nodes, inputs and outputs that are new, and writes the English texts of the nodes anew.
+snapshot: $(VENV)/installed-test-e2e
+	$(BIN)/pytest tests/e2e/test_comfyui_contract.py tests/e2e/test_comfyui_texts.py --snapshot
+
+format: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -35,3 +42,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)
 $(VENV)/installed-test: pyproject.toml | $(BIN)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-test-e2e: pyproject.toml | $(BIN)
+	$(BIN)/python -m pip install --quiet --editable '.[test,e2e]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test

@@ -1,0 +1,63 @@
+"""Prompts in the format of ComfyUI's API, and sounds for them."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Prompt = dict[str, dict[str, Any]]
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    """A node; an input is a value, or [id of a node, number of its output]."""
+    return {"class_type": kind, "inputs": inputs}
+
+
+def talk(audio: str, model: str = "demo (built in)", render: str = "EDTalkRenderVideo", **settings: Any) -> Prompt:
+    """A portrait that speaks: "model", "picture", "portrait", "sound", "heard", "lip", "render".
+
+    `audio` is a file in ComfyUI's input folder, `settings` are inputs of the render node.
+    """
+    inputs: dict[str, Any] = {
+        "portrait": ["portrait", 0],
+        "lip": ["lip", 0],
+        "audio": ["heard", 1],
+        "fps": 25.0,
+        "length": "auto",
+        "frames": 100,
+    }
+    if render == "EDTalkRenderVideo":
+        inputs |= {"filename_prefix": "talk", "format": "mp4"}
+    return {
+        "model": node("EDTalkLoadModel", model=model, precision="auto"),
+        "picture": node("LoadImage", image="portrait.jpg"),
+        "portrait": node(
+            "EDTalkLoadPortrait",
+            model=["model", 0],
+            image=["picture", 0],
+            crop="auto",
+            face=0,
+            box="",
+            batch_index=0,
+        ),
+        "sound": node("LoadAudio", audio=audio),
+        "heard": node("EDTalkEncodeAudio", audio=["sound", 0], silence_before=0.0, silence_after=0.0),
+        "lip": node("EDTalkLipFromAudio", model=["model", 0], features=["heard", 0]),
+        "render": node(render, **inputs | settings),
+    }
+
+
+def write_speech(path: Path, seconds: float) -> None:
+    """The example speech, cut or repeated to a length, as a WAV file."""
+    from edtalk_core.media.audio import read_audio
+
+    speech = read_audio(ROOT / "weights/examples/speech.flac")
+    samples = np.resize(speech.samples.mean(axis=0), round(seconds * speech.sample_rate))
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, speech.sample_rate, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
