@@ -111,6 +111,13 @@ class ComfyServer:
 
         return psutil.Process(self._process.pid).memory_info().rss
 
+    def busy(self) -> float:
+        """Seconds that the processor has worked for it."""
+        import psutil
+
+        spent = psutil.Process(self._process.pid).cpu_times()
+        return spent.user + spent.system
+
     def get(self, path: str) -> Any:
         """What a GET of `path` answers, JSON. urllib's errors are OSErrors."""
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:

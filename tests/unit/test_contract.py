@@ -80,6 +80,10 @@ def test_nothing_changed_breaks_nothing():
         pytest.param(lambda info: details(info, "length")["options"].insert(0, "audio"), id="a new option"),
         pytest.param(lambda info: details(info, "fps").update(min=0.5, max=240.0), id="a wider range"),
         pytest.param(lambda info: details(info, "fps").update(default=30.0), id="another default"),
+        pytest.param(
+            lambda info: info["EDTalkRender"]["input"]["optional"].update(lip=["EDTALK_MOTION,FLOATS", {}]),
+            id="a socket that takes one type more",
+        ),
         pytest.param(lambda info: details(info, "fps").update(tooltip="Better."), id="another tooltip"),
     ],
 )

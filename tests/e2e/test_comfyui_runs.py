@@ -1,0 +1,252 @@
+"""Prompts of the API, run in a real ComfyUI: what comes out, what is refused, Cancel, and memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comfy_server import Client, ComfyServer, Rejected
+from graphs import talk, write_speech
+from videos import mouth_motion, read_video
+
+pytestmark = pytest.mark.slow
+
+MB = 1e6
+
+
+@pytest.fixture(scope="module")
+def big_model(server: ComfyServer) -> str:
+    """The name of a model of the published size in models/edtalk, in half precision: 230 MB in memory."""
+    import torch
+
+    from edtalk_core.bench import stand_in
+    from edtalk_core.checkpoints.bundle import write_bundle
+    from edtalk_core.networks.audio_to_lip import AudioToLip
+
+    torch.manual_seed(0)
+    model = stand_in("edtalk")
+    model.audio_to_lip = AudioToLip().eval()
+    name = "big.safetensors"
+    write_bundle(server.base / "models/edtalk" / name, model, dtype=torch.float16)
+    return name
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether a condition comes true within some seconds."""
+    latest = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > latest:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+@pytest.fixture
+def talking(client: Client, server: ComfyServer) -> Path:
+    """The example portrait saying the example speech."""
+    run = client.run(talk("speech.flac"), workflow={"nodes": [], "extra": {"made": "by a test"}})
+    assert run.status == "success", run.error
+    (path,) = run.files(server)
+    return path
+
+
+def test_a_portrait_talks(talking: Path):
+    video = read_video(talking)
+    assert video.frames.shape == (180, 256, 256, 3)
+    assert video.fps == 25
+    assert video.sound_seconds == pytest.approx(7.2, abs=0.05)
+    assert video.loudest > 0.1
+    mouth = mouth_motion(video.frames)
+    assert mouth.opening.std() > 0.002
+    assert mouth.inside > 1.5 * mouth.around
+    assert json.loads(video.tags["workflow"])["extra"] == {"made": "by a test"}
+    assert json.loads(video.tags["prompt"])["render"]["class_type"] == "EDTalkRenderVideo"
+
+
+def test_without_lips_and_sound_the_mouth_keeps_still(client: Client, server: ComfyServer):
+    prompt = talk("short.wav", length="frames", frames=20)
+    del prompt["render"]["inputs"]["lip"], prompt["render"]["inputs"]["audio"]
+    (path,) = client.run(prompt).files(server)
+    video = read_video(path)
+    assert len(video.frames) == 20
+    assert video.sound_seconds == 0
+    assert mouth_motion(video.frames).opening.std() < 0.0005
+
+
+@pytest.mark.parametrize("format", ["mov", "mkv"])
+def test_other_containers_hold_the_same(client: Client, server: ComfyServer, format: str):
+    run = client.run(talk("short.wav", format=format, fps=30.0, filename_prefix=f"deep/er/{format}"))
+    (path,) = run.files(server)
+    assert path.relative_to(server.base / "output") == Path(f"deep/er/{format}_00001_.{format}")
+    video = read_video(path)
+    assert (len(video.frames), video.fps) == (60, 30)
+    assert "prompt" in {tag.lower() for tag in video.tags}
+
+
+def test_frames_go_on_into_core_nodes(client: Client, server: ComfyServer):
+    prompt = talk("short.wav", render="EDTalkRenderFrames")
+    prompt["create"] = {
+        "class_type": "CreateVideo",
+        "inputs": {"images": ["render", 0], "audio": ["render", 1], "fps": ["render", 2]},
+    }
+    prompt["save"] = {
+        "class_type": "SaveVideo",
+        "inputs": {"video": ["create", 0], "filename_prefix": "core", "format": "mp4", "codec": "h264"},
+    }
+    (path,) = client.run(prompt).files(server)
+    video = read_video(path)
+    assert video.frames.shape == (50, 256, 256, 3)
+    assert video.sound_seconds == pytest.approx(2, abs=0.05)
+
+
+def test_previews_and_an_estimate_are_shown(client: Client):
+    run = client.run(talk("speech.flac", fps=30.0, filename_prefix="shown"))
+    kinds = {kind for _, kind, _ in run.messages}
+    assert "preview" in kinds
+    done = [data["value"] for _, kind, data in run.messages if kind == "progress" and data["node"] == "render"]
+    assert done == sorted(done)
+    assert done[-1] == 216
+    assert any("left" in text for text in run.texts())
+
+
+def test_cancel_stops_within_a_second_and_leaves_what_is_done(client: Client, server: ComfyServer):
+    asked, stopped = [], []
+
+    def listen(kind, data):
+        now = time.monotonic(), server.busy()
+        if kind == "progress" and data["node"] == "render" and data["value"] > 20 and not asked:
+            asked.extend(now)
+            client.interrupt()
+        elif kind == "execution_interrupted":
+            stopped.extend(now)
+
+    run = client.wait(client.queue(talk("speech.flac", fps=100.0, filename_prefix="cancelled")), listen=listen)
+    assert run.status == "interrupted"
+    assert run.error["node_id"] == "render"
+    # By the clock, or where other programs are busy, by the time it was given.
+    assert min(after - before for before, after in zip(asked, stopped, strict=True)) < 1
+    (partial,) = (server.base / "output").glob("cancelled*")
+    assert "partial" in partial.name
+    assert any(partial.name in text for text in run.texts())
+    frames = len(read_video(partial).frames)
+    assert 20 < frames < 720
+
+    again = client.run(talk("short.wav", filename_prefix="after"))
+    assert again.status == "success"
+    assert len(read_video(again.files(server)[0]).frames) == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "type_", "name"),
+    [
+        ({"fps": 0.5}, "value_smaller_than_min", "fps"),
+        ({"fps": 500}, "value_bigger_than_max", "fps"),
+        ({"frames": 0}, "value_smaller_than_min", "frames"),
+        ({"frames": "many"}, "invalid_input_type", "frames"),
+        ({"lip": ["model", 0]}, "return_type_mismatch", "lip"),
+        ({"portrait": ["lip", 0]}, "return_type_mismatch", "portrait"),
+        ({"portrait": None}, "required_input_missing", "portrait"),
+        ({"format": None}, "required_input_missing", "format"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_before_it_runs(client: Client, server: ComfyServer, change, type_, name):
+    prompt = talk("short.wav", **change)
+    inputs = prompt["render"]["inputs"]
+    prompt["render"]["inputs"] = {key: value for key, value in inputs.items() if value is not None}
+    before = len(server.log())
+    with pytest.raises(Rejected) as refused:
+        client.queue(prompt)
+    assert refused.value.error["type"] == "prompt_outputs_failed_validation"
+    assert refused.value.reasons() == {"render": [(type_, name)]}
+    assert "Traceback" not in server.log()[before:]
+
+
+@pytest.mark.parametrize(
+    ("node", "change", "said"),
+    [
+        ("render", {"length": "pose"}, r'The length is to be that of "pose", which is not plugged in'),
+        ("render", {"length": "no such"}, r"choose another length \(auto, audio"),
+        ("render", {"format": "exe"}, r"Videos are written as \.mp4, \.mov, \.mkv"),
+        ("portrait", {"box": "1 2 3"}, r"A box is four numbers"),
+        ("portrait", {"batch_index": 1}, r"There is no image 1 in a batch of 1"),
+        ("portrait", {"face": 3}, r"face"),
+        ("model", {"model": "gone.safetensors"}, r"The model gone\.safetensors is not on this machine; put the file"),
+    ],
+    ids=str,
+)
+def test_what_fails_while_it_runs_says_what_to_do(client: Client, node, change, said):
+    prompt = talk("short.wav")
+    prompt[node]["inputs"] |= change
+    run = client.run(prompt)
+    assert run.status == "error"
+    assert run.error["node_id"] == node
+    assert ".edtalk_core.errors." in run.error["exception_type"]
+    assert re.search(said, run.error["exception_message"])
+
+
+def test_a_picture_without_a_face_says_so(client: Client, server: ComfyServer):
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 60, (256, 256, 3), np.uint8)).save(
+        server.base / "input/noise.png"
+    )
+    prompt = talk("short.wav")
+    prompt["picture"]["inputs"]["image"] = "noise.png"
+    run = client.run(prompt)
+    assert run.status == "error"
+    assert "FaceError" in run.error["exception_type"]
+    assert "box" in run.error["exception_message"]
+
+
+def test_two_models_in_a_row_and_memory_is_given_back(client: Client, server: ComfyServer, big_model: str):
+    def resident_after(model: str) -> int:
+        run = client.run(talk("short.wav", model, length="frames", frames=4, filename_prefix="models"))
+        assert run.status == "success", run.error
+        return server.resident()
+
+    demo = resident_after("demo (built in)")
+    big = resident_after(big_model)
+    assert big - demo > 150 * MB, "the big model must be in memory for this test to mean something"
+    assert resident_after("demo (built in)") - demo < 60 * MB
+    assert resident_after(big_model) - big < 60 * MB
+    client.free()
+    assert wait_for(lambda: server.resident() - demo < 30 * MB), (demo, big, server.resident())
+
+
+def test_memory_does_not_grow_with_the_number_of_frames(client: Client, server: ComfyServer):
+    """Kept, 600 frames would take 118 MB as bytes, and four times that as floats."""
+    base = talk("short.wav", filename_prefix="long", length="frames", frames=25)
+    client.run(base)
+    most = before = server.resident()
+
+    def listen(kind, _data):
+        nonlocal most
+        if kind == "progress":
+            most = max(most, server.resident())
+
+    base["render"]["inputs"]["frames"] = 600
+    run = client.wait(client.queue(base), listen=listen)
+    assert run.status == "success"
+    assert most - before < 50 * MB
+
+
+def test_ten_minutes_cost_at_most_500_mb(client: Client, server: ComfyServer, request: pytest.FixtureRequest):
+    """15,000 frames with --long; without it 600, since it is the sound that is held whole and the frames are not."""
+    write_speech(server.base / "input/ten_minutes.wav", 600)
+    client.run(talk("short.wav", filename_prefix="ten"))
+    most = before = server.resident()
+
+    def listen(_kind, _data):
+        nonlocal most
+        most = max(most, server.resident())
+
+    fps = 25.0 if request.config.getoption("long") else 1.0
+    run = client.wait(client.queue(talk("ten_minutes.wav", fps=fps, filename_prefix="ten")), 7200, listen)
+    assert run.status == "success", run.error
+    assert most - before < 500 * MB
