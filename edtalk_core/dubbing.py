@@ -139,9 +139,10 @@ def dub(
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
 
-    expected = round(reader.duration * float(rate))
+    wanted = None if length == "video" else max(1, frame_count_for(sound.duration, rate))
+    expected = wanted or round(reader.duration * float(rate))
     path = follow_face(
-        resample_frames(reader, rate),
+        islice(resample_frames(reader, rate), wanted),
         float(rate),
         size=model.sizes.resolution,
         face=face,
@@ -150,8 +151,9 @@ def dub(
         progress=lambda done, _: tell("face", done, max(done, expected)),
     )
     own = len(path)
-    frames = own if length == "video" else max(1, frame_count_for(sound.duration, rate))
-    warnings = [*path.warnings, *_about_length(length, sound.duration, own / float(rate), float(rate))]
+    frames = wanted or own
+    seconds = reader.duration if own == wanted else own / float(rate)
+    warnings = [*path.warnings, *_about_length(length, sound.duration, seconds, float(rate))]
     path = path.take(_back_and_forth(own, frames))
     pictures = islice(_there_and_back(reader, rate, own), frames)
     if length == "video":
