@@ -83,7 +83,7 @@ def test_the_bundled_portrait_says_the_bundled_speech(tmp_path):
     pictures = check_video(Path(found["path"]), fps=25, sound=speech)
     assert pictures.shape == (180, 256, 256, 3)
     # The demo weights are an early checkpoint: their lip weights still move the head a little (weights/README.md).
-    assert change(pictures, *MOUTH) > 1.5 * change(pictures, *FOREHEAD)
+    assert change(pictures, *MOUTH) > 2 * change(pictures, *FOREHEAD)
 
 
 @pytest.mark.parametrize(("portrait", "speech"), PAIRS, ids=lambda name: Path(name).stem)
