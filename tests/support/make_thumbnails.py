@@ -1,0 +1,103 @@
+"""Make the thumbnails of the workflows anew: each is run in ComfyUI's editor as it ships, and shows what came out.
+
+    python tests/support/make_thumbnails.py [WORKFLOW ...]
+
+All of workflows/*.json, or those named (`talk`), get a .jpg of the same name. Run it after the demo weights or a
+workflow have changed; it takes some minutes, and needs what the tests in the editor need (the extra `e2e`, ComfyUI and
+a Chromium, see CONTRIBUTING.md). A workflow that needs a checkpoint is run with an example in place of its picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from comfy_install import find_comfyui
+from comfy_server import ComfyServer, Run
+from front_end import open_front_end
+from PIL import Image
+from videos import read_video
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / "workflows"
+
+WIDTH = 400
+"""Pixels of a thumbnail."""
+WIDEST = 1.5
+"""Times its height; of what is wider the left is shown, since cards in the browser are nearly square."""
+MOMENTS = (0.2, 0.4, 0.6, 0.8)
+"""Of a video that is small enough to show four frames, where they are."""
+VIDEOS = (".mp4", ".mov", ".mkv")
+SECONDS = 1800
+"""Until a workflow that has not ended counts as hung."""
+
+USE_EXAMPLE = """() => {
+    const graph = window.app.graph;
+    const example = graph.nodes.find(node => node.type === "EDTalkExampleInputs");
+    for (const decoder of graph.nodes.filter(node => node.type === "VAEDecode"))
+        for (const id of [...decoder.outputs[0].links]) {
+            const link = graph.links.get(id);
+            example.connect("generated portrait", graph.getNodeById(link.target_id), link.target_slot);
+        }
+}"""
+
+
+def thumbnail(run: Run, server: ComfyServer) -> Image.Image:
+    """The last video that came out, else the widest picture."""
+    files = run.files(server)
+    videos = [path for path in files if path.suffix in VIDEOS]
+    if not videos:
+        picture = max((Image.open(path).convert("RGB") for path in files), key=lambda one: one.width)
+        picture = picture.crop((0, 0, min(picture.width, round(WIDEST * picture.height)), picture.height))
+        return picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    frames = read_video(videos[-1]).frames
+    moments = [Image.fromarray(frames[round(share * (len(frames) - 1))]) for share in MOMENTS]
+    wide, high = moments[0].size
+    if wide > WIDTH:
+        return moments[1].resize((WIDTH, round(WIDTH * high / wide)), Image.Resampling.LANCZOS)
+    side, height = WIDTH // 2, round(WIDTH / 2 * high / wide)
+    sheet = Image.new("RGB", (2 * side, 2 * height))
+    for number, moment in enumerate(moments):
+        scaled = moment.resize((side, height), Image.Resampling.LANCZOS)
+        sheet.paste(scaled, (number % 2 * side, number // 2 * height))
+    return sheet
+
+
+def main() -> None:
+    """Make those that are asked for."""
+    known = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workflows", nargs="*", metavar="WORKFLOW", help=f"of {', '.join(known)}; default: all")
+    wanted = parser.parse_args().workflows or known
+    if unknown := set(wanted) - set(known):
+        parser.error(f"there is no workflow {', '.join(sorted(unknown))}")
+    install = find_comfyui()
+    with tempfile.TemporaryDirectory() as folder:
+        server = ComfyServer(install, Path(folder, "base"))
+        shutil.copy(install.checkout / "input/example.png", server.base / "input")
+        server.start()
+        try:
+            with open_front_end(server) as editor:
+                for name in wanted:
+                    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+                    editor.load(workflow)
+                    if any(node["type"] == "CheckpointLoaderSimple" for node in workflow["nodes"]):
+                        editor.page.keyboard.press("Escape")  # the editor says that the checkpoint is missing
+                        editor.page.evaluate(USE_EXAMPLE)
+                    run = editor.run(SECONDS)
+                    if run.status != "success":
+                        raise RuntimeError(f"{name}: {json.dumps(run.error, indent=1)[:4000]}")
+                    path = WORKFLOWS / f"{name}.jpg"
+                    thumbnail(run, server).save(path, quality=82, optimize=True)
+                    sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB\n")
+                    sys.stdout.flush()
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
