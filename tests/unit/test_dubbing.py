@@ -266,7 +266,8 @@ def test_there_is_no_seam(dubbed_demo):
     for before, after, mask in zip(*dubbed_demo[:2], masks(dubbed_demo[2]), strict=True):
         difference = cv2.GaussianBlur(after.astype(np.float32) - before, (0, 0), 2)
         ring = (mask > 0.05) & (mask < 0.5)
-        assert np.abs(difference[ring]).mean() < 1.5
+        # Of 255. Cheeks move along with a mouth that opens wide, and reach into the edge.
+        assert np.abs(difference[ring]).mean() < 2
         # And no tint.
         assert np.abs(difference[(mask > 0.3) & (mask < 0.7)].mean(axis=0)).max() < 1.5
 
