@@ -29,15 +29,29 @@ class FrontEnd:
         self.server = server
         self.problems: list[str] = []
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
-        page.on("response", lambda answer: self._note(answer.status >= 400, f"HTTP {answer.status}: {answer.url}"))
-        page.on("console", lambda message: self._note(message.type == "error", f"console: {message.text}"))
+        # The editor asks for settings of its own that nobody has saved yet.
+        page.on(
+            "response",
+            lambda answer: self._note(
+                answer.status >= 400 and "/api/userdata/" not in answer.url, f"HTTP {answer.status}: {answer.url}"
+            ),
+        )
+        page.on(
+            "console",
+            lambda message: self._note(
+                message.type == "error" and "Failed to load resource" not in message.text, f"console: {message.text}"
+            ),
+        )
 
     def _note(self, wrong: bool, text: str) -> None:
         if wrong:
             self.problems.append(text)
 
     def load(self, workflow: dict[str, Any]) -> None:
-        """Open a workflow, as when its file is dropped onto the page."""
+        """Open a workflow, as when its file is dropped onto the page. What lies over the graph is closed before."""
+        for _ in range(self.page.locator(".p-dialog").count()):
+            self.page.keyboard.press("Escape")
+            self.page.wait_for_timeout(500)
         self.problems.clear()
         self.page.evaluate("graph => window.app.loadGraphData(graph)", workflow)
 
