@@ -207,10 +207,10 @@ def test_timeline_shows_what_it_says(portrait):
     timeline = run(expression.ExpressionTimeline, portrait=portrait, text="0 own\n1 happy:1.5\n2s sad hold")
     happy = run(expression.ExpressionPreset, portrait=portrait, emotion="happy", strength=1.5)
     sad = run(expression.ExpressionPreset, portrait=portrait, emotion="sad")
-    assert torch.equal(timeline.expression[0], portrait.own.expression[0])
-    assert torch.equal(timeline.expression[25], happy.expression[0])
-    assert torch.equal(timeline.expression[49], happy.expression[0])
-    assert torch.equal(timeline.expression[50], sad.expression[0])
+    torch.testing.assert_close(timeline.expression[0], portrait.own.expression[0])
+    torch.testing.assert_close(timeline.expression[25], happy.expression[0])
+    torch.testing.assert_close(timeline.expression[49], happy.expression[0])
+    torch.testing.assert_close(timeline.expression[50], sad.expression[0])
     with pytest.raises(MotionError, match="line 2"):
         run(expression.ExpressionTimeline, portrait=portrait, text="0 own\n1 hapy")
 

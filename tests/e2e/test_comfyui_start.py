@@ -92,7 +92,7 @@ def test_the_watch_sees_what_a_pack_should_not_do(tmp_path: Path):
 
 
 def test_the_server_starts_without_complaint(server):
-    log = server.log()
+    log = server.start_log
     assert "IMPORT FAILED" not in log
     assert "Traceback" not in log
     assert re.search(rf"\d\.\d seconds: {re.escape(str(server.base / 'custom_nodes'))}", log), log

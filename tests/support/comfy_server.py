@@ -78,6 +78,7 @@ class ComfyServer:
                 self.stop()
                 raise RuntimeError(f"ComfyUI did not start:\n{self.log()}")
             time.sleep(0.1)
+        self.start_log = self.log()
 
     def _answers(self) -> bool:
         try:
