@@ -179,11 +179,17 @@ def test_mouths_may_be_enlarged_before_they_are_pasted(model, frames, path, lips
     assert all(images.shape[1:] == (3, 32, 32) and 0 <= images.min() <= images.max() <= 1 for images in seen)
     for one, other, mask in zip(plain, found, masks(path), strict=True):
         if mask is not None:
-            # The same place to the pixel, only smoother.
+            # Smoother, and in the same place: half a pixel of the crop, the usual mistake, is 2 to 3 of the frame.
             inside = mask > 0.9
-            assert 1 < np.abs(one[inside].astype(float) - other[inside]).mean() < 14
-            means = cv2.blur(one.astype(np.float32), (15, 15)) - cv2.blur(other.astype(np.float32), (15, 15))
-            assert np.abs(means[mask > 0.9]).mean() < 5
+            assert not np.array_equal(one, other)
+            assert np.abs(shift_between(one, other, inside)).max() <= 1
+
+
+def shift_between(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
+    """By how many pixels, down and to the right, the second picture must be moved to be most like the first."""
+    smooth = [cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 3) for picture in (one, other)]
+    shifts = [(down, right) for down in range(-5, 6) for right in range(-5, 6)]
+    return min(shifts, key=lambda shift: np.abs(smooth[0] - np.roll(smooth[1], shift, (0, 1)))[inside].mean())
 
 
 def test_pictures_come_and_go(model, path, lips):
