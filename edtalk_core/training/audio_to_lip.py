@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +16,12 @@ from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .clips import Clip, ClipStore
 from .config import TrainingConfig
+from .heard_mouth import Heard
 from .losses import perceptual_loss
 from .stage import Stage, frozen
 from .tracks import motion_tracks
+
+logger = logging.getLogger("edtalk")
 
 SYNC_FRAMES = 5
 """Frames that a mel window spans (0.2 s), as in Wav2Lip's SyncNet."""
@@ -55,6 +59,9 @@ class AudioToLipStage(Stage):
     `options.gain`: factor on the lip weights to learn (1.0), since a regression moves less than a mouth does.
     `options.even`: bring the mouths of all clips to the same amplitude (false): how far somebody opens the mouth cannot
     be heard, and a few who open it wide would count for most.
+    `options.aligned`: bring clips whose sound is early or late in step first (false), by at most a quarter of a second.
+    `options.heard`: share of what kernel regression hears (see `Heard`) in the labels, as against what is seen (0), in
+    clips brought in step. A network with few clips learns them by heart; what regression hears, it can learn.
     """
 
     NAME = "audio-to-lip"
@@ -85,11 +92,32 @@ class AudioToLipStage(Stage):
             for name, spread in spreads.items()
         }
         self.tracks = {name: {**own, "lip": own["lip"] * (gain * even[name])} for name, own in tracks.items()}
+        self.offsets = dict.fromkeys(self.tracks, 0)
+        self.heard_share = float(config.options.get("heard", 0.0))
+        self.heard: Heard | None = None
+        if config.options.get("aligned") or self.heard_share:
+            self._listen()
         self.spread = (
             torch.cat([self.tracks[clip.info.name]["lip"] for clip in self.store.clips]).std(0).square().mean().sqrt()
         )
         self.expert = SyncExpert(model.sizes.lip) if self.weight("sync") else None
         self.perceptual = perceptual_loss(config)
+
+    def _listen(self) -> None:
+        clips = self.store.clips
+        windows = [clip.mel_windows(np.arange(len(clip))) for clip in clips]
+        lips = [self.tracks[clip.info.name]["lip"].numpy() for clip in clips]
+        self.heard = Heard(windows, lips, [clip.info.person for clip in clips])
+        logger.info(
+            "Regression hears the mouths of other people with r = %.2f, and moves them 1/%.2f times as far",
+            self.heard.agreement,
+            self.heard.spread,
+        )
+        for clip, offset in zip(clips, self.heard.offsets, strict=True):
+            most = len(clip) - self.sequence
+            self.offsets[clip.info.name] = max(-most, min(most, offset))
+        late = {name: offset for name, offset in self.offsets.items() if offset}
+        logger.info("Frames by which mouths come after their sound: %s", late or "none")
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Mel windows (B,T,80,16), lip (B,T,lip), windows out of step (B,80,16), and frames for the image loss."""
@@ -98,26 +126,30 @@ class AudioToLipStage(Stage):
         targets: list[np.ndarray] = []
         for _ in range(self.config.batch):
             clip = self.store.sample_clip(rng)
-            tracks = self.tracks[clip.info.name]
+            tracks, offset = self.tracks[clip.info.name], self.offsets[clip.info.name]
+            length = len(clip) - abs(offset)
             pace = float(np.exp(rng.uniform(-1, 1) * self.config.augmentation * PACE))
-            pace = min(pace, (len(clip) - 1) / max(self.sequence - 1, 1))
-            # Places of the frames in the clip, which is faster or slower speech.
-            first = rng.uniform(0, len(clip) - 1 - pace * (self.sequence - 1))
-            frames = (first if pace != 1 else round(first)) + pace * np.arange(self.sequence)
-            windows.append(paced_windows(clip, frames, pace))
-            lips.append(torch.from_numpy(between(tracks["lip"].numpy(), frames)))
-            middle = round(float(frames[self.sequence // 2]))
+            pace = min(pace, (length - 1) / max(self.sequence - 1, 1))
+            # Places of the frames in the clip's sound, which is faster or slower speech; and in its pictures.
+            first = rng.uniform(0, length - 1 - pace * (self.sequence - 1))
+            places = (first if pace != 1 else round(first)) + pace * np.arange(self.sequence) + max(0, -offset)
+            frames = places + offset
+            windows.append(paced_windows(clip, places, pace))
+            seen = torch.from_numpy(between(tracks["lip"].numpy(), frames))
+            heard = torch.from_numpy(self.heard(windows[-1])) if self.heard is not None and self.heard_share else seen
+            lips.append(torch.lerp(seen, heard, self.heard_share))
+            middle = round(float(places[self.sequence // 2]))
             # Out of step by at least half a mel window, anywhere in the clip.
             shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
             others.append(clip.mel_windows([int(rng.choice(shifts))])[0])
             if self.weight("image"):
                 size = self.config.resolution
-                first, second = int(rng.integers(len(clip))), middle
+                first, second = int(rng.integers(len(clip))), middle + offset
                 for index, kept in ((first, sources), (second, targets)):
                     kept.append(clip.frame(index, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
-                poses.append(tracks["pose"][middle])
+                poses.append(tracks["pose"][second])
                 if "expression" in tracks:
-                    expressions.append(tracks["expression"][middle])
+                    expressions.append(tracks["expression"][second])
         if self.config.augmentation:
             windows = [vary_sound(window, rng, self.config.augmentation) for window in windows]
             others = [vary_sound(other[None], rng, self.config.augmentation)[0] for other in others]

@@ -18,7 +18,8 @@ from ..motion.motion import TRACKS
 from ..networks.layers import EqualConv2d, EqualLinear
 from ..networks.sizes import ModelSizes
 from .config import TrainingConfig
-from .losses import MOUTH
+from .losses import MOUTH, still_loss
+from .mouth_swap import still_part
 from .reconstruction import IMAGE_LOSSES, ReconstructionStage, reading_loss
 from .stage import tile
 
@@ -65,7 +66,8 @@ class Autoencoder(ReconstructionStage):
     """L1, perceptual and adversarial loss of LIA, and what the landmarks tell (our small-data recipe).
 
     Landmarks supervise the flow ("flow"), the weights read off a frame ("reading"), and the encoder itself, whose
-    latent must tell where they are ("landmarks"). Where no loss looks at an image, none is rendered.
+    latent must tell where they are ("landmarks"). Where no loss looks at an image, none is rendered. "still" renders
+    once more, with lips of another sample, and asks that nothing but the lower face changes.
     """
 
     NAME = "autoencoder"
@@ -78,6 +80,7 @@ class Autoencoder(ReconstructionStage):
             "perceptual": 1.0,
             "flow": 0.0,
             "outside": 0.0,
+            "still": 0.0,
             "reading": 0.0,
             "landmarks": 0.0,
             "adversarial": 1.0,
@@ -136,6 +139,16 @@ class Autoencoder(ReconstructionStage):
             return losses
         direction, part = self.model.directions(weights["lip"], weights["pose"], weights.get("expression"))
         image, flows = self.model.dec.render(latent + direction, features, part)
+        if self.weight("still"):
+            # The same once more with somebody else's mouth.
+            others, _ = self.model.directions(weights["lip"].roll(1, 0), weights["pose"], weights.get("expression"))
+            changed, changed_flows = self.model.dec.render(latent + others, features, part)
+            still = np.stack([still_part(points, image.shape[-1]) for points in batch["landmarks"][:, 1].cpu().numpy()])
+            losses["still"] = still_loss(
+                (image.float(), changed.float()),
+                (flows, changed_flows),
+                torch.from_numpy(still)[:, None].to(image.device),
+            )
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
 
     @property

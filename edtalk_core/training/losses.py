@@ -88,6 +88,21 @@ def flow_loss(flow: Tensor, grid: Tensor, confidence: Tensor) -> Tensor:
     return (distance * confidence).sum() / confidence.sum().clamp(min=1)
 
 
+def still_loss(images: tuple[Tensor, Tensor], flows: tuple[list[Tensor], list[Tensor]], still: Tensor) -> Tensor:
+    """How much two renderings differ where `still` (B,1,S,S) says that they should not.
+
+    Mean absolute difference of the images (B,3,S,S), and a hundredth of the distance between where their raw flows
+    sample, in pixels of 256 and averaged over the levels: pixels tell little where all is plain.
+    """
+    total = pyramid_l1(images[0] * still, images[1] * still) / still.mean().clamp(min=1e-3)
+    levels = [pair for pair in zip(*flows, strict=True) if pair[0].shape[-1] >= min(16, still.shape[-1])]
+    for one, other in levels:
+        part = F.adaptive_avg_pool2d(still, one.shape[-1])
+        moved = (sampled_position(one) - sampled_position(other)).abs().sum(1, keepdim=True) * 128
+        total = total + 0.01 / len(levels) * (moved * part).sum() / part.sum().clamp(min=1e-3)
+    return total
+
+
 def feature_loss(cross: Tensor, plain: Tensor) -> Tensor:
     """exp(-cos) between the direction read off a mouth-swapped frame and off the plain one (B,style) (L_fea)."""
     return torch.exp(-F.cosine_similarity(cross.float(), plain.float(), dim=-1)).mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,28 @@ _STABLE = [*range(27, 36), 36, 39, 42, 45]
 """Nose and eye corners: points that do not move with the mouth."""
 _LOWER_FACE = [*range(4, 13), *range(31, 36), *range(48, 68)]
 """Jaw, base of the nose, lips: what moves with the mouth."""
+JAW_DROP = 0.2
+"""How far a jaw drops, in shares of the way from the nose to the chin."""
 _MOVING = [*range(4, 13), *range(48, 68)]
+
+
+def still_part(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
+    """Where nothing moves when lips do: 1 there, softly 0 in the lower face and as far below it as a jaw drops.
+
+    `points`: landmarks (68,2) in [-1,1]. Returns (size,size).
+    """
+    own = (points + 1) * size / 2 - 0.5
+    dropped = own[_LOWER_FACE] + JAW_DROP * (own[8] - own[33])
+    return np.asarray(1 - lower_face(np.concatenate([own[_LOWER_FACE], dropped]), size), np.float32)
+
+
+def lower_face(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
+    """The convex hull of points (N,2), in pixels, as a soft mask (size,size)."""
+    import cv2
+
+    mask: NDArray[np.float32] = np.zeros((size, size), np.float32)
+    cv2.fillConvexPoly(mask, np.round(cv2.convexHull(points.astype(np.float32))).astype(np.int32), 1.0)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), size / 64), np.float32)
 
 
 def swap_mouth(
@@ -31,10 +54,7 @@ def swap_mouth(
     warped = cv2.warpAffine(
         np.ascontiguousarray(other.transpose(1, 2, 0)), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE
     )
-    hull = cv2.convexHull(np.concatenate([own[_LOWER_FACE], moved[_LOWER_FACE]]).astype(np.float32))
-    mask: np.ndarray = np.zeros((size, size), np.float32)
-    cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1.0)
-    mask = cv2.GaussianBlur(mask, (0, 0), size / 64)[:, :, None]
+    mask = lower_face(np.concatenate([own[_LOWER_FACE], moved[_LOWER_FACE]]), size)[:, :, None]
     mixed = image.transpose(1, 2, 0) * (1 - mask) + warped * mask
     landmarks = own.copy()
     landmarks[_MOVING] = moved[_MOVING]

@@ -32,7 +32,7 @@ from .losses import (
 from .mouth_swap import swap_mouth
 from .stage import Stage, frozen, stack
 
-IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "adversarial")
+IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "still", "adversarial")
 """Losses that need a rendered image."""
 LIP_GAIN = 3.0
 NEAR_FRAMES = 13

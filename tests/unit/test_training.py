@@ -472,3 +472,50 @@ def test_contrast_prefers_mouths_that_differ(face_store: Path, tmp_path: Path):
         return float(np.mean([abs(lip_distance(a) - lip_distance(b)) for a, b in landmarks]))
 
     assert mean_difference({"contrast": 1.0}) > 1.5 * mean_difference({})
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_still_part_leaves_room_for_the_jaw(opened: bool, face_store: Path):
+    from edtalk_core.training.mouth_swap import still_part
+
+    landmarks = Clip(face_store / "anna.safetensors").landmarks
+    opening = landmarks[:, 66, 1] - landmarks[:, 62, 1]
+    points = (2 * landmarks[opening.argmax() if opened else opening.argmin()] + 1) / 256 - 1
+    still = still_part(points, 64)
+
+    def at(landmark: int) -> float:
+        column, row = ((points[landmark] + 1) * 32 - 0.5).round().astype(int)
+        return float(still[row, column])
+
+    assert still.shape == (64, 64)
+    assert max(at(landmark) for landmark in (8, 33, *range(48, 68))) < 0.6
+    assert max(at(landmark) for landmark in (51, 57, 62, 66)) < 0.1
+    assert min(at(landmark) for landmark in range(17, 27)) > 0.99
+    assert min(still[0].min(), still[:, 0].min(), still[:, -1].min()) > 0.99
+
+
+def test_still_loss_sees_what_moves_outside_of_the_lower_face():
+    from edtalk_core.training.losses import still_loss
+
+    still = torch.ones(1, 1, 32, 32)
+    still[:, :, 20:] = 0
+    plain = torch.zeros(1, 3, 32, 32)
+    below, above = plain.clone(), plain.clone()
+    below[:, :, 22:30], above[:, :, 2:10] = 1, 1
+    no_flow = [torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 32, 32)]
+    assert still_loss((plain, below), (no_flow, no_flow), still) == 0
+    assert still_loss((plain, above), (no_flow, no_flow), still) > 0.1
+    moved = [flow.clone() for flow in no_flow]
+    for flow in moved:
+        flow[:, 0, : flow.shape[2] // 2] = 0.05  # 6.4 pixels of 256, over 16 of the 20 rows that are still
+    assert float(still_loss((plain, plain), (no_flow, moved), still)) == pytest.approx(0.01 * 6.4 * 0.8, rel=0.01)
+
+
+def test_lips_learn_to_move_nothing_else(face_store: Path, trained: Path, tmp_path: Path):
+    losses = {"l1": 1.0, "perceptual": 0.0, "adversarial": 0.0, "still": 10.0}
+    config = tiny_config(
+        "expression", face_store, tmp_path, init=str(trained), losses=losses, train=["dec."], options={"taught": 1.0},
+        steps=60,
+    )  # fmt: skip
+    _, columns = read_curves(train(config).parent / "losses.csv")
+    assert columns["still"][-1] < 0.7 * columns["still"][0]

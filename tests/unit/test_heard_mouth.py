@@ -1,0 +1,143 @@
+"""What regression hears: which clips have their sound early or late, how far mouths move, and labels made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edtalk_core.training.audio_to_lip import AudioToLipStage, between
+from edtalk_core.training.config import read_config
+from edtalk_core.training.heard_mouth import MOST_LATE, Heard, HeardMouth, agreement, coarse, paired
+from edtalk_core.training.loop import starting_model
+
+LATE = {"ann": 0, "bob": 3, "cem": 0, "dot": -4, "eve": 0, "fay": 1, "gil": 0, "hal": 0, "ida": 0}
+
+
+def speech(seed: int, frames: int = 120) -> np.ndarray:
+    """Mel windows (T,80,16) whose loudness, and whose balance of low and high, come and go within some frames."""
+    rng = np.random.default_rng(seed)
+    course = np.stack([np.convolve(rng.normal(size=frames + 24), np.hanning(7), "same") for _ in range(2)], 1)
+    at = 10 + np.arange(frames)[:, None] + (np.arange(16) - 8) / 3.2
+    rows = np.stack([np.interp(at, np.arange(len(course)), course[:, k]) for k in range(2)], -1)
+    tilt = np.linspace(-1, 1, 80)[:, None]
+    return (rows[:, None, :, 0] + tilt * rows[:, None, :, 1] + rng.normal(0, 0.1, (frames, 80, 16))).astype(np.float32)
+
+
+def mouth(windows: np.ndarray, late: int, seed: int) -> np.ndarray:
+    """Lip weights (T,3) that open with the loudness, but not twice as much when it is twice as loud; with a mean."""
+    middle = windows[:, :, 8]
+    tilt = (middle * np.linspace(-1, 1, 80)).mean(1)
+    opening = np.stack([np.tanh(middle.mean(1)), 0.3 * np.tanh(3 * tilt), 0 * tilt], 1)
+    noise = np.random.default_rng(seed).normal(0, 0.15, opening.shape)
+    return np.roll(opening, late, axis=0) + noise + [5.0, 0.0, 0.0]
+
+
+@pytest.fixture(scope="module")
+def clips() -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+    windows = [speech(seed) for seed in range(len(LATE))]
+    lips = [mouth(one, late, seed) for seed, (one, late) in enumerate(zip(windows, LATE.values(), strict=True))]
+    return windows, lips, list(LATE)
+
+
+def test_clips_that_are_early_or_late_are_found(clips):
+    heard = Heard(*clips)
+    assert heard.offsets == list(LATE.values())
+    assert heard.agreement > 0.8
+
+
+def test_mouths_of_others_are_heard_as_far_from_the_mean_as_they_move(clips):
+    heard = Heard(*clips)
+    new = speech(99)
+    told, true = heard(new), mouth(new, 0, 99)
+    assert told.shape == true.shape
+    assert told.dtype == np.float32
+    assert agreement(told, true) > 0.8
+    assert told.std(0)[0] == pytest.approx(true.std(0)[0], rel=0.2)
+    assert told.mean(0) == pytest.approx(np.mean([one.mean(0) for one in clips[1]], 0), abs=0.2)
+    assert heard.spread > 1
+
+
+def test_what_is_heard_is_that_of_other_people():
+    """Noise is learned by heart, and agrees with nobody else."""
+    rng = np.random.default_rng(3)
+    windows = [rng.normal(size=(60, 80, 16)).astype(np.float32) for _ in range(4)]
+    lips = [rng.normal(size=(60, 2)) for _ in range(4)]
+    heard = Heard(windows, lips, ["ann", "bob", "cem", "dot"])
+    # The best of some lags, which noise has as well.
+    assert heard.agreement < 0.3
+    assert agreement(HeardMouth(windows[0], lips[0])(windows[0]), lips[0]) > 0.9
+
+
+def test_one_person_alone_is_taken_to_be_in_step(clips):
+    windows, lips, _ = clips
+    heard = Heard(windows[:3], lips[:3], ["ann"] * 3)
+    assert heard.offsets == [0, 0, 0]
+    assert heard.spread == 1
+    assert np.isfinite(heard(windows[0])).all()
+
+
+def test_short_clips_are_not_shifted_out_of_themselves(clips):
+    windows, lips, people = clips
+    heard = Heard([*windows, windows[0][:3]], [*lips, lips[0][:3]], [*people, "jo"])
+    assert heard.offsets[-1] == 0
+    assert max(map(abs, heard.offsets)) <= MOST_LATE
+
+
+@pytest.mark.parametrize("offset", [-2, 0, 3])
+def test_pairs_belong_together(offset: int):
+    sound = np.arange(10)[:, None].astype(float)
+    one, other = paired(sound, sound, offset)
+    assert len(one) == 10 - abs(offset)
+    assert np.array_equal(other - one, np.full_like(one, offset))
+
+
+def test_coarse_windows_are_means_of_blocks():
+    window = np.arange(80 * 16, dtype=np.float32).reshape(1, 80, 16)
+    found = coarse(window).reshape(20, 8)
+    assert found[0, 0] == window[0, :4, :2].mean()
+    assert found[19, 7] == window[0, 76:, 14:].mean()
+
+
+def stage_of(data: Path, out: Path, **options: float) -> AudioToLipStage:
+    settings = {
+        "resolution": 16,
+        "channels": {4: 16, 8: 16, 16: 16},
+        "style": 40,
+        "expression_hidden": 8,
+        "augmentation": 0.0,
+        "options": {"widths": 0.05, "sequence": 8, "measured": True, **options},
+    }
+    config = read_config("audio-to-lip", None, {"data": str(data), "out": str(out), **settings})
+    return AudioToLipStage(starting_model(config), config)
+
+
+def test_labels_are_in_step_with_the_sound(face_store: Path, tmp_path: Path):
+    """A clip's mouth that comes 2 frames late is learned with the sound of 2 frames before."""
+    stage = stage_of(face_store, tmp_path, aligned=True)
+    for offset in (-2, 0, 2):
+        stage.offsets = dict.fromkeys(stage.offsets, offset)
+        batch = stage.batch(np.random.default_rng(4))
+        for windows, lips in zip(batch["windows"].numpy(), batch["lip"].numpy(), strict=True):
+            found = []
+            for clip in stage.store.clips:
+                places = np.arange(max(0, -offset), len(clip) - max(0, offset))
+                own = clip.mel_windows(places)
+                first = np.abs(own - windows[0]).sum((1, 2)).argmin()
+                if np.array_equal(own[first : first + len(windows)], windows):
+                    frames = places[first] + offset + np.arange(len(windows))
+                    found.append(between(stage.tracks[clip.info.name]["lip"].numpy(), frames.astype(float)))
+            assert any(np.allclose(one, lips, atol=1e-5) for one in found)
+
+
+def test_labels_may_be_what_is_heard(face_store: Path, tmp_path: Path):
+    batches = {}
+    for share in (0.0, 0.5, 1.0):
+        stage = stage_of(face_store, tmp_path / str(share), aligned=True, heard=share)
+        batches[share] = stage.batch(np.random.default_rng(4))["lip"].numpy()
+    for windows, lips in zip(stage.batch(np.random.default_rng(4))["windows"].numpy(), batches[1.0], strict=True):
+        assert stage.heard is not None
+        assert np.allclose(stage.heard(windows), lips, atol=1e-5)
+    assert not np.allclose(batches[0.0], batches[1.0])
+    assert np.allclose(batches[0.5], (batches[0.0] + batches[1.0]) / 2, atol=1e-5)
