@@ -16,8 +16,8 @@ from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .clips import Clip, ClipStore
 from .config import TrainingConfig
-from .heard_mouth import Heard
 from .losses import perceptual_loss
+from .sound_offsets import sound_offsets
 from .stage import Stage, frozen
 from .tracks import motion_tracks
 
@@ -60,8 +60,6 @@ class AudioToLipStage(Stage):
     `options.even`: bring the mouths of all clips to the same amplitude (false): how far somebody opens the mouth cannot
     be heard, and a few who open it wide would count for most.
     `options.aligned`: bring clips whose sound is early or late in step first (false), by at most a quarter of a second.
-    `options.heard`: share of what kernel regression hears (see `Heard`) in the labels, as against what is seen (0), in
-    clips brought in step. A network with few clips learns them by heart; what regression hears, it can learn.
     """
 
     NAME = "audio-to-lip"
@@ -93,31 +91,27 @@ class AudioToLipStage(Stage):
         }
         self.tracks = {name: {**own, "lip": own["lip"] * (gain * even[name])} for name, own in tracks.items()}
         self.offsets = dict.fromkeys(self.tracks, 0)
-        self.heard_share = float(config.options.get("heard", 0.0))
-        self.heard: Heard | None = None
-        if config.options.get("aligned") or self.heard_share:
-            self._listen()
+        if config.options.get("aligned"):
+            self._align()
         self.spread = (
             torch.cat([self.tracks[clip.info.name]["lip"] for clip in self.store.clips]).std(0).square().mean().sqrt()
         )
         self.expert = SyncExpert(model.sizes.lip) if self.weight("sync") else None
         self.perceptual = perceptual_loss(config)
 
-    def _listen(self) -> None:
+    def _align(self) -> None:
         clips = self.store.clips
         windows = [clip.mel_windows(np.arange(len(clip))) for clip in clips]
         lips = [self.tracks[clip.info.name]["lip"].numpy() for clip in clips]
-        self.heard = Heard(windows, lips, [clip.info.person for clip in clips])
-        logger.info(
-            "Regression hears the mouths of other people with r = %.2f, and moves them 1/%.2f times as far",
-            self.heard.agreement,
-            self.heard.spread,
-        )
-        for clip, offset in zip(clips, self.heard.offsets, strict=True):
+        offsets, agreement = sound_offsets(windows, lips, [clip.info.person for clip in clips])
+        for clip, offset in zip(clips, offsets, strict=True):
             most = len(clip) - self.sequence
             self.offsets[clip.info.name] = max(-most, min(most, offset))
-        late = {name: offset for name, offset in self.offsets.items() if offset}
-        logger.info("Frames by which mouths come after their sound: %s", late or "none")
+        logger.info(
+            "Frames by which mouths come after their sound: %s. In step, mouths are heard with r = %.2f.",
+            {name: offset for name, offset in self.offsets.items() if offset} or "none",
+            agreement,
+        )
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Mel windows (B,T,80,16), lip (B,T,lip), windows out of step (B,80,16), and frames for the image loss."""
@@ -135,9 +129,7 @@ class AudioToLipStage(Stage):
             places = (first if pace != 1 else round(first)) + pace * np.arange(self.sequence) + max(0, -offset)
             frames = places + offset
             windows.append(paced_windows(clip, places, pace))
-            seen = torch.from_numpy(between(tracks["lip"].numpy(), frames))
-            heard = torch.from_numpy(self.heard(windows[-1])) if self.heard is not None and self.heard_share else seen
-            lips.append(torch.lerp(seen, heard, self.heard_share))
+            lips.append(torch.from_numpy(between(tracks["lip"].numpy(), frames)))
             middle = round(float(places[self.sequence // 2]))
             # Out of step by at least half a mel window, anywhere in the clip.
             shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
