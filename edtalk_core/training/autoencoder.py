@@ -5,6 +5,7 @@ The heads and the lip and pose bases learn along: their weights are the bottlene
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -67,7 +68,8 @@ class Autoencoder(ReconstructionStage):
 
     Landmarks supervise the flow ("flow"), the weights read off a frame ("reading"), and the encoder itself, whose
     latent must tell where they are ("landmarks"). Where no loss looks at an image, none is rendered. "still" renders
-    once more, with lips of another sample, and asks that nothing but the lower face changes.
+    once more, with lips of another sample, and asks that nothing but the lower face changes; or with its expression,
+    and nothing but the face.
     """
 
     NAME = "autoencoder"
@@ -140,16 +142,34 @@ class Autoencoder(ReconstructionStage):
         direction, part = self.model.directions(weights["lip"], weights["pose"], weights.get("expression"))
         image, flows = self.model.dec.render(latent + direction, features, part)
         if self.weight("still"):
-            # The same once more with somebody else's mouth.
-            others, _ = self.model.directions(weights["lip"].roll(1, 0), weights["pose"], weights.get("expression"))
-            changed, changed_flows = self.model.dec.render(latent + others, features, part)
-            still = np.stack([still_part(points, image.shape[-1]) for points in batch["landmarks"][:, 1].cpu().numpy()])
-            losses["still"] = still_loss(
-                (image.float(), changed.float()),
-                (flows, changed_flows),
-                torch.from_numpy(still)[:, None].to(image.device),
-            )
+            losses["still"] = self._still(latent, features, weights, image, flows, batch["landmarks"][:, 1])
         return losses | self.image_losses(image, driver, flows, *batch["landmarks"].unbind(1))
+
+    def _still(
+        self,
+        latent: Tensor,
+        features: list[Tensor],
+        weights: dict[str, Tensor],
+        image: Tensor,
+        flows: list[Tensor],
+        landmarks: Tensor,
+    ) -> Tensor:
+        """The same once more with the mouth of another sample, or every other time with its expression."""
+        changed, moving = dict(weights), ["lip"] * len(image)
+        for name in ("lip", "expression"):
+            rows = slice(int(name == "expression"), None, 2 if self.EXPRESSES else 1)
+            if name in weights:
+                changed[name] = weights[name].clone()
+                changed[name][rows] = weights[name].roll(1, 0)[rows]
+                moving[rows] = [name] * len(moving[rows])
+        direction, part = self.model.directions(changed["lip"], changed["pose"], changed.get("expression"))
+        other, other_flows = self.model.dec.render(latent + direction, features, part)
+        still = np.stack(
+            [still_part(*one) for one in zip(landmarks.cpu().numpy(), repeat(image.shape[-1]), moving, strict=False)]
+        )
+        return still_loss(
+            (image.float(), other.float()), (flows, other_flows), torch.from_numpy(still)[:, None].to(image.device)
+        )
 
     @property
     def tracks(self) -> tuple[str, ...]:

@@ -89,13 +89,16 @@ class LandmarkMotion:
     def _align(self, points: Array) -> Array:
         """Similarity transform of nose and eye corners onto the template, by complex least squares."""
         z = points[..., 0] + 1j * points[..., 1]
-        target = self.template[:, 0] + 1j * self.template[:, 1]
         centre = z[:, _STABLE].mean(1, keepdims=True)
-        z = z - centre
-        stable, target_centre = z[:, _STABLE], target.mean()
-        turn = (stable.conj() * (target - target_centre)).sum(1) / (np.abs(stable) ** 2).sum(1)
-        z = z * turn[:, None] + target_centre
+        z = (z - centre) * self._turn_and_scale(points)[:, None] + complex(*self.template.mean(0))
         return np.stack([z.real, z.imag], -1)
+
+    def _turn_and_scale(self, points: Array) -> NDArray[np.complexfloating[Any, Any]]:
+        """What brings points (T,68,2), taken as complex numbers about their centre, onto the template: factors (T,)."""
+        z = points[:, _STABLE, 0] + 1j * points[:, _STABLE, 1]
+        z = z - z.mean(1, keepdims=True)
+        target = self.template[:, 0] + 1j * self.template[:, 1]
+        return np.asarray((z.conj() * (target - target.mean())).sum(1) / (np.abs(z) ** 2).sum(1))
 
     @staticmethod
     def _raw_pose(points: Array) -> Array:
@@ -167,6 +170,20 @@ class LandmarkMotion:
         mood = np.broadcast_to(own - mouth, (len(points), len(own)))
         face = np.concatenate([self._shape(points, "upper") - upper, mood], axis=1)
         return self._mood(face) @ self.expression_axes / self.expression_scale * SPREAD
+
+    def expressed(self, points: Array, change: Array) -> Array:
+        """Landmarks (T,68,2) as they are once the expression weights have grown by `change` (expression,).
+
+        Brows, lids and mouth move; what alignment goes by, the eyes' corners, stays.
+        """
+        upper, mouth = np.split(
+            self.expression_axes @ (change * (self.expression_scale / SPREAD)), [2 * len(_BROWS_EYES)]
+        )
+        moves = np.zeros((68, 2))
+        moves[_BROWS_EYES], moves[_MOUTH] = upper.reshape(-1, 2), mouth.reshape(-1, 2) / MOOD
+        moves[_STABLE] = 0
+        back = (moves[:, 0] + 1j * moves[:, 1]) / self._turn_and_scale(points)[:, None]
+        return np.asarray(points + np.stack([back.real, back.imag], -1))
 
     def measure(self, points: Array, clip: str, mirrored: bool = False) -> dict[str, NDArray[np.float32]]:
         """All three by name."""

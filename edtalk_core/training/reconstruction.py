@@ -14,7 +14,7 @@ from ..model import EDTalk
 from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
-from .clips import Augmentation, Clip, ClipStore
+from .clips import CROP_SIZE, Augmentation, Clip, ClipStore
 from .config import TrainingConfig
 from .initialisation import fit_heads
 from .landmark_motion import SPREAD, LandmarkMotion
@@ -29,7 +29,7 @@ from .losses import (
     perceptual_loss,
     pyramid_l1,
 )
-from .mouth_swap import swap_mouth
+from .mouth_swap import match_colours, move_landmarks, swap_mouth
 from .stage import Stage, frozen, stack
 
 IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "still", "adversarial")
@@ -54,6 +54,10 @@ class ReconstructionStage(Stage):
     with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
     that a head moves without its lips.
 
+    `options.expressed`: share of the samples whose second frame is warped to another expression (0): that of an
+    emotion, as the labelled clips have it, or any. Few people were filmed in eight emotions; so everybody shows them.
+    It needs `options.taught` or the loss "reading", which know the weights of what was drawn.
+
     `options.mouth`, `options.eyes`, `options.inside`: how much more the pixels there count in L1 (4 and 2), and those
     between the lips (0), where there may be nothing in the source that could be moved there. `options.vgg`: a file with
     torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
@@ -75,12 +79,32 @@ class ReconstructionStage(Stage):
         self.measure: LandmarkMotion | None = None
         if self.weight("reading") or config.options.get("taught", 0):
             self.measure = LandmarkMotion(self.store.clips, model.sizes.lip, model.sizes.expression)
+            self._moods, self._spread = self._expressions(self.measure)
         self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
 
     def begin(self) -> None:
         """See `options.fit`."""
         if self.config.options.get("fit"):
             fit_heads(self.model, self.store.clips)
+
+    def _expressions(self, measure: LandmarkMotion) -> tuple[list[NDArray[np.floating]], NDArray[np.floating]]:
+        """Expression weights (expression,) of each emotion that the clips show, and how much they vary over all."""
+        neutral = {clip.info.person for clip in self.store.clips if clip.info.emotion == "neutral"}
+        moods: dict[str, list[NDArray[np.floating]]] = {}
+        everything = []
+        for clip in self.store.clips:
+            points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
+            weights = measure.expression(points, clip.info.name, False)
+            everything.append(weights[::5])
+            if clip.info.person in neutral:
+                moods.setdefault(clip.info.emotion, []).append(weights.mean(0))
+        return [np.mean(some, axis=0) for some in moods.values()], np.concatenate(everything).std(0)
+
+    def _change(self, rng: np.random.Generator) -> NDArray[np.floating]:
+        """A change of expression (expression,): towards an emotion, or any."""
+        if self._moods and rng.random() < 0.6:
+            return self._moods[int(rng.integers(len(self._moods)))] * rng.uniform(0.4, 2.0)
+        return np.asarray(rng.normal(size=len(self._spread)) * self._spread)
 
     def _wants(self, loss: str) -> bool:
         """Whether a loss counts, under its own name or under a longer one that ends in it ("cross_flow")."""
@@ -97,7 +121,7 @@ class ReconstructionStage(Stage):
         landmarks.
         """
         drawn: dict[str, list[NDArray[np.float32]]] = {}
-        swapped = float(self.config.options.get("swapped", 0.0))
+        swapped, expressed = (float(self.config.options.get(name, 0.0)) for name in ("swapped", "expressed"))
         for _ in range(samples):
             clips = self.choose_clips(rng)
             view = Augmentation.draw(rng, self.config.augmentation)
@@ -107,6 +131,10 @@ class ReconstructionStage(Stage):
             ]
             points = np.stack([points for _, points in pairs])
             sample = {"images": np.stack([image for image, _ in pairs]), "landmarks": points}
+            for index in range(1, len(clips)):
+                if clips[index] is not clips[0]:
+                    # Filmed on another day, perhaps: light is no motion.
+                    sample["images"][index] = match_colours(pairs[index][0], pairs[0][0])
             if self.measure is not None:
                 measured = [
                     self.measure.measure(one[None], clip.info.name, view.mirror)
@@ -122,6 +150,12 @@ class ReconstructionStage(Stage):
                 for name, of in (("lip", mouth), ("pose", head), ("expression", head)):
                     if name in sample:
                         sample[name][1] = sample[name][of]
+            elif self.measure is not None and "expression" in sample and expressed and rng.random() < expressed:
+                change = self._change(rng)[: sample["expression"].shape[1]]
+                moved = self.measure.expressed(sample["landmarks"][1:2], change)[0]
+                sample["images"][1] = move_landmarks(sample["images"][1], sample["landmarks"][1], moved)
+                sample["landmarks"][1] = moved
+                sample["expression"][1] += change
             for name, value in sample.items():
                 drawn.setdefault(name, []).append(value)
         return {name: stack(values) for name, values in drawn.items()}

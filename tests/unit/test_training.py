@@ -474,14 +474,15 @@ def test_contrast_prefers_mouths_that_differ(face_store: Path, tmp_path: Path):
     assert mean_difference({"contrast": 1.0}) > 1.5 * mean_difference({})
 
 
+@pytest.mark.parametrize("moving", ["lip", "expression"])
 @pytest.mark.parametrize("opened", [False, True])
-def test_still_part_leaves_room_for_the_jaw(opened: bool, face_store: Path):
+def test_still_part_leaves_room_for_what_moves(opened: bool, moving: str, face_store: Path):
     from edtalk_core.training.mouth_swap import still_part
 
     landmarks = Clip(face_store / "anna.safetensors").landmarks
     opening = landmarks[:, 66, 1] - landmarks[:, 62, 1]
     points = (2 * landmarks[opening.argmax() if opened else opening.argmin()] + 1) / 256 - 1
-    still = still_part(points, 64)
+    still = still_part(points, 64, moving)
 
     def at(landmark: int) -> float:
         column, row = ((points[landmark] + 1) * 32 - 0.5).round().astype(int)
@@ -490,7 +491,10 @@ def test_still_part_leaves_room_for_the_jaw(opened: bool, face_store: Path):
     assert still.shape == (64, 64)
     assert max(at(landmark) for landmark in (8, 33, *range(48, 68))) < 0.6
     assert max(at(landmark) for landmark in (51, 57, 62, 66)) < 0.1
-    assert min(at(landmark) for landmark in range(17, 27)) > 0.99
+    if moving == "lip":
+        assert min(at(landmark) for landmark in range(17, 27)) > 0.99
+    else:
+        assert max(at(landmark) for landmark in range(17, 48)) < 0.6
     assert min(still[0].min(), still[:, 0].min(), still[:, -1].min()) > 0.99
 
 
@@ -511,11 +515,83 @@ def test_still_loss_sees_what_moves_outside_of_the_lower_face():
     assert float(still_loss((plain, plain), (no_flow, moved), still)) == pytest.approx(0.01 * 6.4 * 0.8, rel=0.01)
 
 
-def test_lips_learn_to_move_nothing_else(face_store: Path, trained: Path, tmp_path: Path):
+@pytest.mark.parametrize("stage", ["autoencoder", "expression"])
+def test_weights_learn_to_move_nothing_else(stage: str, face_store: Path, trained: Path, tmp_path: Path):
     losses = {"l1": 1.0, "perceptual": 0.0, "adversarial": 0.0, "still": 10.0}
     config = tiny_config(
-        "expression", face_store, tmp_path, init=str(trained), losses=losses, train=["dec."], options={"taught": 1.0},
+        stage, face_store, tmp_path, init=str(trained), losses=losses, train=["dec."], options={"taught": 1.0},
         steps=60,
     )  # fmt: skip
     _, columns = read_curves(train(config).parent / "losses.csv")
     assert columns["still"][-1] < 0.7 * columns["still"][0]
+
+
+def expression_stage(face_store: Path, tmp_path: Path, **options: float) -> Any:
+    config = tiny_config(
+        "expression", face_store, tmp_path, options={"taught": 1.0, **options},
+        resolution=64, channels=dict.fromkeys((4, 8, 16, 32, 64), 8),
+    )  # fmt: skip
+    return STAGES["expression"](starting_model(config), config)
+
+
+def test_expressed_face_measures_as_the_expression_it_was_given(face_store: Path, tmp_path: Path):
+    stage = expression_stage(face_store, tmp_path)
+    for clip in stage.store.clips:
+        points = (2 * clip.landmarks[:3].astype(np.float64) + 1) / 256 - 1
+        before = stage.measure.measure(points, clip.info.name)
+        for weight in range(2):
+            change = np.eye(10)[weight] * 2 * stage._spread[weight]
+            moved = stage.measure.expressed(points, change)
+            after = stage.measure.measure(moved, clip.info.name)
+            assert np.array_equal(moved[:, :36], points[:, :36]) or not np.array_equal(
+                moved[:, 17:27], points[:, 17:27]
+            )
+            assert after["pose"] == pytest.approx(before["pose"], abs=0.3)
+            grown = after["expression"] - before["expression"]
+            assert grown[:, weight] == pytest.approx(np.full(3, change[weight]), rel=0.4)
+            rest = np.delete(grown, weight, axis=1)
+            assert np.abs(rest).max() < 0.4 * change[weight]
+
+
+def test_moved_landmarks_take_their_pixels_along():
+    from edtalk_core.training.mouth_swap import move_landmarks
+
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-0.5, 0.5, (68, 2))
+    points[0] = 0.0, -0.7
+    image = np.zeros((3, 128, 128), np.float32)
+    column, row = ((points[0] + 1) * 64 - 0.5).round().astype(int)
+    image[:, row - 2 : row + 3, column - 2 : column + 3] = 1
+    moved = points.copy()
+    moved[0] += 0.0, 0.1
+    found = move_landmarks(image, points, moved)
+    rows, columns = np.nonzero(found[0] > 0.5)
+    assert (rows.mean(), columns.mean()) == pytest.approx((row + 6.4, column), abs=1)
+    assert np.array_equal(move_landmarks(image, points, points), image)
+    assert np.array_equal(found[:, -20:], image[:, -20:])
+
+
+def test_light_of_another_clip_is_no_motion():
+    from edtalk_core.training.mouth_swap import match_colours
+
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (3, 16, 16)).astype(np.float32)
+    dimmed = image * np.array([0.5, 0.7, 0.6], np.float32)[:, None, None] + 0.1
+    assert match_colours(dimmed, image) == pytest.approx(image, abs=1e-4)
+    assert np.isfinite(match_colours(np.zeros_like(image), image)).all()
+
+
+def test_everybody_shows_expressions(face_store: Path, tmp_path: Path):
+    plain, drawn = (
+        expression_stage(face_store, tmp_path, emotional=0.0, expressed=share).batch(np.random.default_rng(2))
+        for share in (0.0, 1.0)
+    )
+    # The same first sample, but for the expression of its second frame.
+    assert torch.equal(plain["images"][0, 0], drawn["images"][0, 0])
+    assert not torch.equal(plain["images"][0, 1], drawn["images"][0, 1])
+    for name in ("lip", "pose"):
+        assert torch.equal(plain[name][0], drawn[name][0])
+    assert (drawn["expression"][0, 1] - plain["expression"][0, 1]).abs().max() > 0.1
+    moved = (drawn["landmarks"][0, 1] - plain["landmarks"][0, 1]).abs().amax(1)
+    assert moved[:17].max() == 0
+    assert moved[17:27].max() > 1e-3
