@@ -19,7 +19,8 @@ def read_presets(model: EDTalk, store: ClipStore, *, measured: bool = False) -> 
 
     Absolute coordinates that hold for this model only, as those of the published model. `measured`: for a model that
     was taught with measured weights, what landmarks say of the clips (see LandmarkMotion), of people who are seen
-    neutral as well. Raises EDTalkError when the model has no expression or the store no such clip with an emotion.
+    neutral as well; of each clip the frames in which the emotion is at its height, and as strong on average as people
+    show it. Raises EDTalkError when the model has no expression or the store no such clip with an emotion.
     """
     if not model.sizes.expression:
         raise EDTalkError("The lip+pose variant has no expression weights to read presets of.")
@@ -32,12 +33,30 @@ def read_presets(model: EDTalk, store: ClipStore, *, measured: bool = False) -> 
     else:
         tracks = {clip.info.name: read_clip(model, clip) for clip in clips}
     for clip in clips:
-        means.setdefault(clip.info.emotion, []).append(tracks[clip.info.name]["expression"].mean(0))
+        weights = tracks[clip.info.name]["expression"]
+        means.setdefault(clip.info.emotion, []).append(height(weights) if measured else weights.mean(0))
     if not means:
         raise EDTalkError(f"No clip in {store.folder} has an emotion to read a preset of.")
     for emotion, values in sorted(means.items()):
         logger.info("%s: read off %d clips", emotion, len(values))
     return {
-        emotion: tuple(round(float(value), 3) for value in torch.stack(values).mean(0))
+        emotion: tuple(round(float(value), 3) for value in average(values, like_one=measured))
         for emotion, values in sorted(means.items())
     }
+
+
+def height(weights: torch.Tensor) -> torch.Tensor:
+    """Where an emotion is at its height: mean (D,) of the third of frames (T,D) that go furthest along their mean."""
+    along = weights @ weights.mean(0)
+    return weights[along >= along.quantile(2 / 3)].mean(0)
+
+
+def average(values: list[torch.Tensor], *, like_one: bool) -> torch.Tensor:
+    """Mean (D,) of weights; with `like_one` as far from zero, which is neutral, as they are on average themselves.
+
+    One smiles with the brows raised and another with them lowered: of their mean, half would be left.
+    """
+    mean = torch.stack(values).mean(0)
+    if like_one:
+        mean = mean * (torch.stack(values).norm(dim=1).mean() / mean.norm().clamp(min=1e-6)).clamp(max=2)
+    return mean

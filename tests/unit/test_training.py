@@ -595,3 +595,15 @@ def test_everybody_shows_expressions(face_store: Path, tmp_path: Path):
     moved = (drawn["landmarks"][0, 1] - plain["landmarks"][0, 1]).abs().amax(1)
     assert moved[:17].max() == 0
     assert moved[17:27].max() > 1e-3
+
+
+def test_preset_is_the_height_of_an_emotion_as_strong_as_people_show_it():
+    from edtalk_core.training.presets import average, height
+
+    course = torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, -1.0], [3.0, 1.0], [4.0, -2.0], [5.0, 0.0]])
+    assert torch.equal(height(course), torch.tensor([4.5, -1.0]))
+    one, other = torch.tensor([3.0, 4.0]), torch.tensor([3.0, -4.0])
+    assert torch.equal(average([one, other], like_one=False), torch.tensor([3.0, 0.0]))
+    assert torch.allclose(average([one, other], like_one=True), torch.tensor([5.0, 0.0]))
+    assert torch.allclose(average([one, -one + 1e-4], like_one=True), torch.zeros(2), atol=1e-3)
+    assert average([torch.zeros(2)], like_one=True).tolist() == [0, 0]
