@@ -48,7 +48,7 @@ class ReconstructionStage(Stage):
     so that what is left to learn is the mouth.
 
     `options.contrast`: share of the samples whose second frame is the one of CANDIDATES whose mouth differs most in
-    opening (0): mouths are nearly shut most of the time.
+    opening, or every other time whose eyes do (0): mouths are nearly shut most of the time, and eyes open.
 
     `options.swapped`: share of the samples whose second frame is the first with the mouth of the second, or the second
     with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
@@ -173,8 +173,9 @@ class ReconstructionStage(Stage):
         chosen = first + rng.choice(window, self.frames(), replace=window < self.frames())
         if rng.random() < float(self.config.options.get("contrast", 0.0)):
             candidates = rng.integers(length, size=CANDIDATES)
-            openings = np.array([lip_distance(clips[1].landmarks[index]) for index in candidates])
-            chosen[1] = candidates[np.abs(openings - lip_distance(clips[0].landmarks[chosen[0]])).argmax()]
+            opening = lip_distance if rng.random() < 0.5 else lid_distance
+            openings = np.array([opening(clips[1].landmarks[index]) for index in candidates])
+            chosen[1] = candidates[np.abs(openings - opening(clips[0].landmarks[chosen[0]])).argmax()]
         return np.asarray(chosen)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -214,6 +215,11 @@ class ReconstructionStage(Stage):
 def lip_distance(landmarks: NDArray[np.float32]) -> float:
     """Between the middles of the inner lips, of landmarks (68,2)."""
     return float(np.linalg.norm(landmarks[66] - landmarks[62]))
+
+
+def lid_distance(landmarks: NDArray[np.float32]) -> float:
+    """Between the lids of both eyes on average, of landmarks (68,2)."""
+    return float(np.linalg.norm(landmarks[[37, 38, 43, 44]] - landmarks[[41, 40, 47, 46]], axis=1).mean())
 
 
 def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:

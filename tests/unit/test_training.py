@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -462,16 +462,17 @@ def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
     assert np.allclose(between(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]])
 
 
-def test_contrast_prefers_mouths_that_differ(face_store: Path, tmp_path: Path):
-    from edtalk_core.training.reconstruction import lip_distance
+def test_contrast_prefers_mouths_and_eyes_that_differ(face_store: Path, tmp_path: Path):
+    from edtalk_core.training.reconstruction import lid_distance, lip_distance
 
-    def mean_difference(options: dict[str, float]) -> float:
+    def mean_difference(options: dict[str, float], opening: Callable[[np.ndarray], float]) -> float:
         config = tiny_config("autoencoder", face_store, tmp_path, losses={"adversarial": 0.0}, options=options)
         stage = STAGES["autoencoder"](starting_model(config), config)
         landmarks = stage.draw(np.random.default_rng(0), 60)["landmarks"].numpy()
-        return float(np.mean([abs(lip_distance(a) - lip_distance(b)) for a, b in landmarks]))
+        return float(np.mean([abs(opening(a) - opening(b)) for a, b in landmarks]))
 
-    assert mean_difference({"contrast": 1.0}) > 1.5 * mean_difference({})
+    for opening, times in ((lip_distance, 1.3), (lid_distance, 1.1)):
+        assert mean_difference({"contrast": 1.0}, opening) > times * mean_difference({}, opening)
 
 
 @pytest.mark.parametrize("moving", ["lip", "expression"])
