@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from .config import TrainingConfig
 
-MOUTH, EYES, INNER_LIPS = slice(48, 68), slice(36, 48), slice(60, 68)
-"""Landmarks of the mouth, of the eyes and of the inner lips among the 68."""
+MOUTH, EYES, BROWS, INNER_LIPS = slice(48, 68), slice(36, 48), slice(17, 27), slice(60, 68)
+"""Landmarks of the mouth, of the eyes, of the brows and of the inner lips among the 68."""
 
 
 def pyramid_l1(image: Tensor, target: Tensor, levels: int = 3, weight: Tensor | None = None) -> Tensor:
@@ -67,9 +67,12 @@ def sampled_position(flow: Tensor) -> Tensor:
     return torch.tanh(flow[:, :2].float()) + identity
 
 
-def outside_loss(flow: Tensor) -> Tensor:
-    """Mean distance, in pixels of 256, by which a raw flow (B,3,n,n) samples beyond the picture, where all is black."""
-    return F.relu(sampled_position(flow).abs() - 1).sum(1).mean() * 128
+def outside_loss(flow: Tensor, size: int) -> Tensor:
+    """Mean distance, in pixels of 256, by which a raw flow (B,3,n,n) samples beyond the picture, where all is black.
+
+    Black begins half a pixel of the picture, `size` a side, before its rim: past the middle of the last pixel.
+    """
+    return F.relu(sampled_position(flow).abs() - (1 - 1 / size)).sum(1).mean() * 128
 
 
 def flow_loss(flow: Tensor, grid: Tensor, confidence: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from .config import TrainingConfig
 from .initialisation import fit_heads
 from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import (
+    BROWS,
     EYES,
     INNER_LIPS,
     MOUTH,
@@ -196,14 +197,14 @@ class ReconstructionStage(Stage):
             points = min(size, FLOW_SIZE)
             grid, confidence = landmark_flow(source_landmarks, landmarks, points)
             used = [flow for flow in flows if min(16, size) <= flow.shape[-1] <= points]
-            # The mouth has a mean of its own, or the rest of the face would drown it.
-            mouth = landmark_weight(landmarks, points, MOUTH, 0.02, 1.0) - 1
+            # Mouth, eyes and brows have means of their own, or the rest of the face would drown them.
+            parts = [landmark_weight(landmarks, points, part, 0.02, 1.0) - 1 for part in (MOUTH, EYES, BROWS)]
             total = sum(
-                (flow_loss(flow, grid, part) for flow in used for part in (confidence, mouth)), image.new_zeros(())
+                (flow_loss(flow, grid, part) for flow in used for part in (confidence, *parts)), image.new_zeros(())
             )
             losses["flow"] = total / len(used)
         if self._wants("outside"):
-            losses["outside"] = sum((outside_loss(flow) for flow in flows), image.new_zeros(())) / len(flows)
+            losses["outside"] = sum((outside_loss(flow, size) for flow in flows), image.new_zeros(())) / len(flows)
         if self.discriminator is not None:
             losses["adversarial"] = F.softplus(-frozen(self.discriminator, image)[0]).mean()
             losses["discriminator"] = (

@@ -608,3 +608,15 @@ def test_preset_is_the_height_of_an_emotion_as_strong_as_people_show_it():
     assert torch.allclose(average([one, other], like_one=True), torch.tensor([5.0, 0.0]))
     assert torch.allclose(average([one, -one + 1e-4], like_one=True), torch.zeros(2), atol=1e-3)
     assert average([torch.zeros(2)], like_one=True).tolist() == [0, 0]
+
+
+def test_outside_begins_past_the_middle_of_the_last_pixel():
+    from edtalk_core.training.losses import outside_loss, sampled_position
+
+    here = torch.zeros(1, 3, 16, 16)
+    # Each of the 60 pixels of the rim is half a pixel, 8 of 256, outside, those of the corners in both directions.
+    assert float(outside_loss(here, 16)) == pytest.approx(8 * 64 / 256, rel=1e-4)
+    assert float(outside_loss(here, 256)) == pytest.approx(0.5 * 64 / 256, rel=1e-3)
+    inward = here.clone()
+    inward[:, :2] = torch.atanh(-sampled_position(here) / 16 * 1.001)
+    assert outside_loss(inward, 16) == 0
