@@ -33,6 +33,12 @@ def add_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="with --presets: take what landmarks measure instead of what the model reads (for a model taught so)",
     )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        help="with --measured: make the presets so many times as strong as people show them on average (default: 1)",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -51,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
         from ..training.clips import ClipStore
         from ..training.presets import read_presets
 
-        presets = read_presets(load_model(*args.sources), ClipStore(args.presets), measured=args.measured)
+        presets = read_presets(
+            load_model(*args.sources), ClipStore(args.presets), measured=args.measured, strength=args.strength
+        )
     path = convert(args.sources, args.output, dtype=dtype, presets=presets)
     if args.json:
         print_json(inspect_file(path))

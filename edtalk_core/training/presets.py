@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from ..errors import EDTalkError
+from ..errors import ArgumentError, EDTalkError
 from ..model import EDTalk
 from .clips import ClipStore
 from .tracks import measured_tracks, read_clip
@@ -14,14 +14,20 @@ from .tracks import measured_tracks, read_clip
 logger = logging.getLogger("edtalk")
 
 
-def read_presets(model: EDTalk, store: ClipStore, *, measured: bool = False) -> dict[str, tuple[float, ...]]:
+def read_presets(
+    model: EDTalk, store: ClipStore, *, measured: bool = False, strength: float = 1.0
+) -> dict[str, tuple[float, ...]]:
     """Emotion -> expression weights (10): the mean over a clip's frames, averaged over the clips of that emotion.
 
     Absolute coordinates that hold for this model only, as those of the published model. `measured`: for a model that
     was taught with measured weights, what landmarks say of the clips (see LandmarkMotion), of people who are seen
-    neutral as well; of each clip the frames in which the emotion is at its height, and as strong on average as people
-    show it. Raises EDTalkError when the model has no expression or the store no such clip with an emotion.
+    neutral as well; of each clip the frames in which the emotion is at its height, and `strength` times as strong as
+    people show it on average, for a generator that moves less than it is asked to. Raises EDTalkError when the model
+    has no expression or the store no such clip with an emotion, ArgumentError for a strength of weights that are not
+    measured: there, zero is not neutral.
     """
+    if strength != 1 and not measured:
+        raise ArgumentError("Presets have a strength where they are measured: there, zero is neutral. Add --measured.")
     if not model.sizes.expression:
         raise EDTalkError("The lip+pose variant has no expression weights to read presets of.")
     means: dict[str, list[torch.Tensor]] = {}
@@ -34,13 +40,16 @@ def read_presets(model: EDTalk, store: ClipStore, *, measured: bool = False) -> 
         tracks = {clip.info.name: read_clip(model, clip) for clip in clips}
     for clip in clips:
         weights = tracks[clip.info.name]["expression"]
-        means.setdefault(clip.info.emotion, []).append(height(weights) if measured else weights.mean(0))
+        means.setdefault(clip.info.emotion, []).append(
+            # Nobody is more neutral at one time than at another.
+            height(weights) if measured and clip.info.emotion != "neutral" else weights.mean(0)
+        )
     if not means:
         raise EDTalkError(f"No clip in {store.folder} has an emotion to read a preset of.")
     for emotion, values in sorted(means.items()):
         logger.info("%s: read off %d clips", emotion, len(values))
     return {
-        emotion: tuple(round(float(value), 3) for value in average(values, like_one=measured))
+        emotion: tuple(round(float(value), 3) for value in strength * average(values, like_one=measured))
         for emotion, values in sorted(means.items())
     }
 

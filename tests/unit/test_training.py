@@ -620,3 +620,20 @@ def test_outside_begins_past_the_middle_of_the_last_pixel():
     inward = here.clone()
     inward[:, :2] = torch.atanh(-sampled_position(here) / 16 * 1.001)
     assert outside_loss(inward, 16) == 0
+
+
+def test_presets_are_as_strong_as_asked_for(face_store: Path, trained: Path):
+    from edtalk_core.training.presets import read_presets
+
+    model, store = load_model(trained), ClipStore(face_store)
+    with pytest.raises(ArgumentError, match="measured"):
+        read_presets(model, store, strength=2.0)
+    anna = next(clip.info for clip in store.clips if clip.info.name == "anna")
+    for clip, emotion in zip(store.clips, ("neutral", "happy", "sad", "happy"), strict=True):
+        clip.info = dataclasses.replace(clip.info, person=anna.person, emotion=emotion)
+    once, twice = (read_presets(model, store, measured=True, strength=times) for times in (1.0, 2.0))
+    assert set(once) == {"neutral", "happy", "sad"}
+    assert np.abs(once["neutral"]).max() < 0.01
+    for emotion in ("happy", "sad"):
+        assert np.abs(once[emotion]).max() > 0.05
+        assert np.asarray(twice[emotion]) == pytest.approx(2 * np.asarray(once[emotion]), abs=2e-3)
