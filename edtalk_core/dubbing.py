@@ -19,12 +19,12 @@ import torch
 from .errors import ArgumentError, MotionError, VideoError
 from .face.following import FacePath, FollowMode, follow_face
 from .face.paste import ColourMatch, PasteBack
-from .media.audio import Audio, pad_silence, read_audio
+from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
 from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for, resample_frames
 from .motion.files import load_motion
 from .motion.motion import Motion
-from .motion.operations import fit_length, resample
+from .motion.operations import back_and_forth, fit_length, resample
 from .motion.sources import motion_from_audio
 from .pipeline import StageProgress, check_not_an_input, provenance
 from .rendering import FrameRenderer
@@ -154,10 +154,10 @@ def dub(
     frames = wanted or own
     seconds = reader.duration if own == wanted else own / float(rate)
     warnings = [*path.warnings, *_about_length(length, sound.duration, seconds, float(rate))]
-    path = path.take(_back_and_forth(own, frames))
+    path = path.take(back_and_forth(own, frames).numpy())
     pictures = islice(_there_and_back(reader, rate, own), frames)
     if length == "video":
-        sound = _fitted(sound, frames / rate)
+        sound = fit_duration(sound, frames / rate)
     lips = fit_length(resample(lips, float(rate)), frames)
     prepared = time.perf_counter()
 
@@ -309,24 +309,8 @@ def _about_length(length: Length, sound: float, video: float, fps: float) -> lis
     return [f"The sound lasts {sound:.2f} s and the video {video:.2f} s: {happens}."]
 
 
-def _fitted(sound: Audio, seconds: Fraction) -> Audio:
-    """The sound, cut or followed by silence."""
-    samples = max(1, round(seconds * sound.sample_rate))
-    missing = samples - sound.samples.shape[1]
-    if missing <= 0:
-        return Audio(sound.samples[:, :samples], sound.sample_rate)
-    return Audio(np.pad(sound.samples, ((0, 0), (0, missing))), sound.sample_rate)
-
-
-def _back_and_forth(count: int, frames: int) -> np.ndarray:
-    """Which of `count` frames are shown when they go back and forth; the turning ones are not shown twice."""
-    there_and_back = max(1, 2 * (count - 1))
-    place = np.arange(frames) % there_and_back
-    return np.minimum(place, there_and_back - place)
-
-
 def _there_and_back(reader: VideoReader, fps: Fraction, count: int) -> Iterator[np.ndarray]:
-    """The frames of a video at a steady rate, `count` of them, back and forth for ever; as `_back_and_forth`."""
+    """The frames of a video at a steady rate, `count` of them, back and forth for ever; as `back_and_forth`."""
     chunk = max(1, _READ_BACK_BYTES // (3 * reader.size[0] * reader.size[1]))
     while True:
         yield from resample_frames(reader, fps)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management
-import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import Input, InputImpl, io, ui
@@ -16,7 +14,8 @@ from ..edtalk_core.dubbing import Upscale, dub
 from ..edtalk_core.face.paste import AREAS, ColourMatch, PasteBack
 from ..edtalk_core.motion.motion import Motion
 from .execution import Progress, check_memory, on_device, warn, workflow_tags
-from .portrait import parse_box
+from .files import next_file
+from .portrait import face_inputs, parse_box, which_face
 from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, audio_of, file_of_video
 
 
@@ -127,19 +126,7 @@ class DubVideo(io.ComfyNode):
                     tooltip="video: as long as the video, the sound is cut or followed by silence. audio: as long as "
                     "the sound, the video is cut or goes back and forth.",
                 ),
-                io.Int.Input(
-                    "face",
-                    default=0,
-                    min=0,
-                    max=99,
-                    tooltip="Which face, if there are several: 0 is the largest over time, 1 the next.",
-                ),
-                io.String.Input(
-                    "box",
-                    default="",
-                    placeholder="left, top, right, bottom",
-                    tooltip="The face over the whole video in pixels, forehead to chin, instead of looking for it.",
-                ),
+                *face_inputs("video"),
                 io.Float.Input(
                     "feather",
                     default=0.1,
@@ -199,12 +186,7 @@ class DubVideo(io.ComfyNode):
         """Dub into a file."""
         given = parse_box(box)
         with file_of_video(video) as source:
-            width, height = video.get_dimensions()
-            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-                filename_prefix, folder_paths.get_output_directory(), width, height
-            )
-            file = f"{name}_{counter:05}_.{format}"
-            path = os.path.join(folder, file)
+            path, saved = next_file(filename_prefix, format, video.get_dimensions())
             dubbed = dub(
                 on_device(model),
                 source,
@@ -212,7 +194,7 @@ class DubVideo(io.ComfyNode):
                 path,
                 motion=lip,
                 length=length,  # type: ignore[arg-type]
-                face="largest" if face == 0 or given else face,
+                face=which_face(face, given),
                 box=given,
                 feather=feather,
                 match_colours=match_colours,
@@ -223,8 +205,7 @@ class DubVideo(io.ComfyNode):
             )
         warning = " ".join(dubbed.warnings)
         warn(warning)
-        saved = ui.SavedResult(file, subfolder, io.FolderType.output)
-        return io.NodeOutput(InputImpl.VideoFromFile(path), path, warning, ui=ui.PreviewVideo([saved]))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), str(path), warning, ui=ui.PreviewVideo([saved]))
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:

@@ -95,9 +95,14 @@ def fingerprint(name: str, path: str | None) -> str:
         return f"{name} {path}"
 
 
-def next_file(prefix: str, extension: str) -> tuple[Path, ui.SavedResult]:
-    """The next free file of this name below the output folder, and what the server tells of it once it is written."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+def next_file(prefix: str, extension: str, size: tuple[int, int] = (0, 0)) -> tuple[Path, ui.SavedResult]:
+    """The next free file of this name below the output folder, and what the server tells of it once it is written.
+
+    `size`: what %width% and %height% in the name stand for.
+    """
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), *size
+    )
     file = f"{name}_{counter:05}_.{extension}"
     return Path(folder, file), ui.SavedResult(file, subfolder, io.FolderType.output)
 

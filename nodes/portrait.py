@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from comfy_api.latest import io
@@ -96,7 +98,7 @@ class LoadPortrait(io.ComfyNode):
         cut = crop_portrait(
             picture,
             size=size,
-            face="largest" if face == 0 or given else face,
+            face=which_face(face, given),
             box=given,
             mode="box" if given else crop,  # type: ignore[arg-type]
         )
@@ -106,6 +108,30 @@ class LoadPortrait(io.ComfyNode):
         return io.NodeOutput(
             EncodedPortrait(model, portrait, cut), image_of(cut.picture), encoded.own, cut.warning or ""
         )
+
+
+def face_inputs(shown: str) -> list[io.Input]:
+    """Which face of a video, by its size or by a box; `shown` is what the video is called."""
+    return [
+        io.Int.Input(
+            "face",
+            default=0,
+            min=0,
+            max=99,
+            tooltip="Which face, if there are several: 0 is the largest over time, 1 the next.",
+        ),
+        io.String.Input(
+            "box",
+            default="",
+            placeholder="left, top, right, bottom",
+            tooltip=f"The face over the whole {shown} in pixels, forehead to chin, instead of looking for it.",
+        ),
+    ]
+
+
+def which_face(number: int, box: tuple[float, float, float, float] | None) -> Literal["largest"] | int:
+    """A face as typed, 0 being the largest, as the library wants it; where there is a box, the face in it."""
+    return "largest" if number == 0 or box else number
 
 
 def parse_box(text: str) -> tuple[float, float, float, float] | None:

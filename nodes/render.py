@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from typing import Any
 
-import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..edtalk_core.errors import ArgumentError
-from ..edtalk_core.media.audio import Audio
+from ..edtalk_core.media.audio import Audio, fit_duration
 from ..edtalk_core.media.video import VideoWriter, exact_fps, frame_count_for
 from ..edtalk_core.motion.motion import TRACKS, Motion
 from ..edtalk_core.motion.operations import combine
 from ..edtalk_core.pipeline import provenance
 from ..edtalk_core.rendering import Renderer
 from .execution import Progress, check_memory, on_device, tell, workflow_tags
+from .files import next_file
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
 
 LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
@@ -174,7 +173,7 @@ class RenderVideo(io.ComfyNode):
             return renderer.pictures(motion, progress)
 
         path, saved = save_video(cls, pictures, rate, (size, size), heard, filename_prefix, format)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), str(path), ui=ui.PreviewVideo([saved]))
+        return io.NodeOutput(InputImpl.VideoFromFile(path), path, ui=ui.PreviewVideo([saved]))
 
 
 def save_video(
@@ -191,11 +190,7 @@ def save_video(
     `pictures(progress)` opens the frames. Returns the path, and what the editor shows. If it fails or is cancelled, a
     word on the node says where the part that is done lies.
     """
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), *size
-    )
-    file = f"{name}_{counter:05}_.{format}"
-    path = os.path.join(folder, file)
+    path, saved = next_file(prefix, format, size)
     tags = provenance({"node": cls.define_schema().node_id}) | workflow_tags(cls)
     progress = Progress()
     writer = VideoWriter(path, rate, size, sound, tags)
@@ -208,7 +203,7 @@ def save_video(
         if writer.partial_path is not None:
             tell(f"{writer.frames_written} frames are kept in {writer.partial_path}")
         raise
-    return path, ui.SavedResult(file, subfolder, io.FolderType.output)
+    return str(path), saved
 
 
 def gather_motion(
@@ -260,6 +255,4 @@ def fit_sound(sound: Audio | None, seconds: Fraction) -> Audio:
     """The sound cut, or followed by silence, to a length; silence where there is none."""
     if sound is None:
         return Audio(np.zeros((1, round(seconds * SILENCE_RATE)), np.float32), SILENCE_RATE)
-    samples = round(seconds * sound.sample_rate)
-    have = sound.samples.shape[1]
-    return Audio(np.pad(sound.samples[:, :samples], ((0, 0), (0, max(0, samples - have)))), sound.sample_rate)
+    return fit_duration(sound, seconds)

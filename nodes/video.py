@@ -9,7 +9,7 @@ from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.face.crop import crop_portrait
 from ..edtalk_core.motion.sources import motion_from_frames, motion_from_picture
 from .execution import Progress, on_device, warn
-from .portrait import parse_box
+from .portrait import face_inputs, parse_box, which_face
 from .sockets import (
     LoadedModel,
     ModelSocket,
@@ -50,19 +50,7 @@ class WeightsFromVideo(io.ComfyNode):
                     tooltip="auto: finds the face, or keeps the frames as they are if they are face crops. box: always "
                     "cuts the face out. none: the frames are face crops.",
                 ),
-                io.Int.Input(
-                    "face",
-                    default=0,
-                    min=0,
-                    max=99,
-                    tooltip="Which face, if there are several: 0 is the largest over time, 1 the next.",
-                ),
-                io.String.Input(
-                    "box",
-                    default="",
-                    placeholder="left, top, right, bottom",
-                    tooltip="The face over the whole clip in pixels, forehead to chin, instead of looking for it.",
-                ),
+                *face_inputs("clip"),
             ],
             outputs=[
                 MotionSocket.Output(
@@ -91,13 +79,13 @@ class WeightsFromVideo(io.ComfyNode):
             raise ArgumentError("Plug in a video or images, one of them.")
         edtalk = on_device(model)
         given = parse_box(box)
-        chosen = "largest" if face == 0 or given else face
+        chosen = which_face(face, given)
         if images is not None and len(images) == 1:
             size = edtalk.sizes.resolution
             cut = crop_portrait(
                 picture_of(images),
                 size=size,
-                face=chosen,  # type: ignore[arg-type]
+                face=chosen,
                 box=given,
                 mode="box" if given else crop,  # type: ignore[arg-type]
             )
@@ -111,7 +99,7 @@ class WeightsFromVideo(io.ComfyNode):
             edtalk,
             frames.open,
             frames.duration,
-            face=chosen,  # type: ignore[arg-type]
+            face=chosen,
             box=given,
             crop="box" if given else crop,  # type: ignore[arg-type]
             progress=Progress(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from .options import (
     not_negative,
     output_path,
     positive,
-    print_json,
 )
 from .progress import progress_bars
+from .report import print_video
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -130,31 +129,12 @@ def run(args: argparse.Namespace) -> None:
             save_motion_to=args.save_motion,
             progress=bars,
         )
-    timings = {"load": loaded, **result.timings}
-    width, height = result.size
-    if args.json:
-        print_json(
-            {
-                "path": str(result.path),
-                "frames": result.frames,
-                "fps": result.fps,
-                "seconds": result.duration,
-                "width": width,
-                "height": height,
-                "sources": dict(result.sources),
-                "precision": result.precision,
-                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-                "warnings": list(result.warnings),
-            }
-        )
-        return
-    for warning in result.warnings:
-        print(f"edtalk: warning: {warning}", file=sys.stderr)
     came = ", ".join(f"{track} {source}" for track, source in result.sources.items())
-    print(f"{result.path}: {result.frames} frames, {result.fps:g} a second, {result.duration:.2f} s, {width}x{height}")
-    print(f"motion: {came}")
-    speed = f"{result.frames / timings['render']:.1f} frames a second in {result.precision}"
-    print(
-        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, "
-        f"rendering {timings['render']:.1f} s ({speed})"
+    print_video(
+        result,
+        loaded,
+        as_json=args.json,
+        facts={"sources": dict(result.sources)},
+        about=f"motion: {came}",
+        rendering="rendering",
     )

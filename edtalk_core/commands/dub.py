@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from .options import (
     add_progress_option,
     load_model,
     output_path,
-    print_json,
 )
 from .progress import progress_bars
+from .report import print_video
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -94,29 +93,11 @@ def run(args: argparse.Namespace) -> None:
             precision=args.precision,
             progress=bars,
         )
-    timings = {"load": loaded, **result.timings}
-    width, height = result.size
-    if args.json:
-        print_json(
-            {
-                "path": str(result.path),
-                "frames": result.frames,
-                "faceless": result.faceless,
-                "fps": result.fps,
-                "seconds": result.duration,
-                "width": width,
-                "height": height,
-                "precision": result.precision,
-                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-                "warnings": list(result.warnings),
-            }
-        )
-        return
-    for warning in result.warnings:
-        print(f"edtalk: warning: {warning}", file=sys.stderr)
-    print(f"{result.path}: {result.frames} frames, {result.fps:g} a second, {result.duration:.2f} s, {width}x{height}")
-    print(f"dubbed: {result.frames - result.faceless} frames, {result.faceless} without the face")
-    print(
-        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, dubbing "
-        f"{timings['render']:.1f} s ({result.frames / timings['render']:.1f} frames a second in {result.precision})"
+    print_video(
+        result,
+        loaded,
+        as_json=args.json,
+        facts={"faceless": result.faceless},
+        about=f"dubbed: {result.frames - result.faceless} frames, {result.faceless} without the face",
+        rendering="dubbing",
     )

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,15 @@ def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Au
     samples = np.zeros((channels, before + length + after), np.float32)
     samples[:, before : before + length] = audio.samples
     return Audio(samples, audio.sample_rate)
+
+
+def fit_duration(audio: Audio, seconds: Fraction) -> Audio:
+    """The sound cut, or followed by silence, to a length; at least a sample is left."""
+    samples = max(1, round(seconds * audio.sample_rate))
+    missing = samples - audio.samples.shape[1]
+    if missing <= 0:
+        return Audio(audio.samples[:, :samples], audio.sample_rate)
+    return Audio(np.pad(audio.samples, ((0, 0), (0, missing))), audio.sample_rate)
 
 
 def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:

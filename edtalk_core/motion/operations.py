@@ -96,9 +96,8 @@ def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: floa
     if mode == "hold":
         return motion.map(lambda track: track[step.clamp(max=length - 1)])
     if mode == "ping-pong":
-        there_and_back = max(1, 2 * (length - 1))
-        step = step % there_and_back
-        return motion.map(lambda track: track[torch.minimum(step, there_and_back - step)])
+        shown = back_and_forth(length, frames)
+        return motion.map(lambda track: track[shown])
     # Every pass but the first starts while the one before it fades out.
     period = length - overlap
     place = step % period
@@ -113,6 +112,13 @@ def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: floa
         return repeated
 
     return motion.map(repeat)
+
+
+def back_and_forth(count: int, frames: int) -> torch.Tensor:
+    """Which of `count` frames are shown (frames,) when they run backwards and forwards; turning ones are shown once."""
+    there_and_back = max(1, 2 * (count - 1))
+    step = torch.arange(frames) % there_and_back
+    return torch.minimum(step, there_and_back - step)
 
 
 def loop(motion: Motion, duration: float, mode: Mode = "repeat", crossfade: float = 0.0) -> Motion:

@@ -5,7 +5,6 @@ The heads and the lip and pose bases learn along: their weights are the bottlene
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -155,17 +154,20 @@ class Autoencoder(ReconstructionStage):
         landmarks: Tensor,
     ) -> Tensor:
         """The same once more with the mouth of another sample, or every other time with its expression."""
-        changed, moving = dict(weights), ["lip"] * len(image)
-        for name in ("lip", "expression"):
-            rows = slice(int(name == "expression"), None, 2 if self.EXPRESSES else 1)
-            if name in weights:
-                changed[name] = weights[name].clone()
-                changed[name][rows] = weights[name].roll(1, 0)[rows]
-                moving[rows] = [name] * len(moving[rows])
+        moving = ["expression" if self.EXPRESSES and row % 2 else "lip" for row in range(len(image))]
+        changed = {
+            name: torch.where(
+                torch.tensor([[one == name] for one in moving], device=values.device), values.roll(1, 0), values
+            )
+            for name, values in weights.items()
+        }
         direction, part = self.model.directions(changed["lip"], changed["pose"], changed.get("expression"))
         other, other_flows = self.model.dec.render(latent + direction, features, part)
         still = np.stack(
-            [still_part(*one) for one in zip(landmarks.cpu().numpy(), repeat(image.shape[-1]), moving, strict=False)]
+            [
+                still_part(points, image.shape[-1], name)
+                for points, name in zip(landmarks.cpu().numpy(), moving, strict=True)
+            ]
         )
         return still_loss(
             (image.float(), other.float()), (flows, other_flows), torch.from_numpy(still)[:, None].to(image.device)

@@ -8,7 +8,7 @@ split, the source and its licence. JPEG lets a 64 px training read a quarter-siz
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,11 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The landmarks in grid_sample coordinates, [-1,1] over the picture."""
+        return (2 * self.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
 
     def frame(self, index: int, size: int = CROP_SIZE) -> NDArray[np.uint8]:
         """Frame `index` as RGB (size,size,3); `size` 128, 64 or 32 come straight from the JPEG's DCT, and are quick."""
@@ -178,6 +183,11 @@ class ClipStore:
     def sample_clip(self, rng: np.random.Generator) -> Clip:
         """A random clip, likelier the longer it is (by the square root)."""
         return self.clips[int(rng.choice(len(self.clips), p=self._probabilities))]
+
+
+def seen_neutral(clips: Iterable[Clip]) -> set[str]:
+    """Who shows no emotion in one of the clips, so that it is known what emotions differ from."""
+    return {clip.info.person for clip in clips if clip.info.emotion == "neutral"}
 
 
 @dataclass(frozen=True)

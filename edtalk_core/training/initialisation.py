@@ -18,7 +18,7 @@ from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.generator import EEM, ToRGB
 from ..networks.sizes import ModelSizes
-from .clips import CROP_SIZE, Clip
+from .clips import Clip
 from .landmark_motion import LandmarkMotion
 
 RIDGE = 0.01
@@ -62,8 +62,7 @@ def fit_heads(model: EDTalk, clips: Sequence[Clip], frames: int = 40) -> None:
         pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in chosen])
         images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
         latent = model.enc["net_app"].latent(images.to(model.device)).double().cpu()
-        points = (2 * clip.landmarks[chosen].astype(np.float64) + 1) / CROP_SIZE - 1
-        measured = measure.measure(points, clip.info.name)
+        measured = measure.measure(clip.points[chosen], clip.info.name)
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
         ).double()

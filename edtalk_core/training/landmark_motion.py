@@ -39,7 +39,7 @@ class LandmarkMotion:
 
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
         clips = list(clips)
-        tracks = {clip.info.name: (2 * clip.landmarks.astype(np.float64) + 1) / 256 - 1 for clip in clips}
+        tracks = {clip.info.name: clip.points for clip in clips}
         everything = np.concatenate(list(tracks.values()))[::5]
         self.template = everything[:, _STABLE].mean(0)
         for _ in range(3):

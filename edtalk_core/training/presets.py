@@ -8,7 +8,7 @@ import torch
 
 from ..errors import ArgumentError, EDTalkError
 from ..model import EDTalk
-from .clips import ClipStore
+from .clips import ClipStore, seen_neutral
 from .tracks import measured_tracks, read_clip
 
 logger = logging.getLogger("edtalk")
@@ -33,7 +33,7 @@ def read_presets(
     means: dict[str, list[torch.Tensor]] = {}
     clips = [clip for clip in store.clips if clip.info.emotion]
     if measured:
-        neutral = {clip.info.person for clip in clips if clip.info.emotion == "neutral"}
+        neutral = seen_neutral(clips)
         clips = [clip for clip in clips if clip.info.person in neutral]
         tracks = measured_tracks(model, store.clips)
     else:

@@ -14,7 +14,7 @@ from ..model import EDTalk
 from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
-from .clips import CROP_SIZE, Augmentation, Clip, ClipStore
+from .clips import Augmentation, Clip, ClipStore, seen_neutral
 from .config import TrainingConfig
 from .initialisation import fit_heads
 from .landmark_motion import SPREAD, LandmarkMotion
@@ -80,7 +80,8 @@ class ReconstructionStage(Stage):
         self.measure: LandmarkMotion | None = None
         if self.weight("reading") or config.options.get("taught", 0):
             self.measure = LandmarkMotion(self.store.clips, model.sizes.lip, model.sizes.expression)
-            self._moods, self._spread = self._expressions(self.measure)
+            if config.options.get("expressed"):
+                self._moods, self._spread = self._expressions(self.measure)
         self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
 
     def begin(self) -> None:
@@ -90,12 +91,11 @@ class ReconstructionStage(Stage):
 
     def _expressions(self, measure: LandmarkMotion) -> tuple[list[NDArray[np.floating]], NDArray[np.floating]]:
         """Expression weights (expression,) of each emotion that the clips show, and how much they vary over all."""
-        neutral = {clip.info.person for clip in self.store.clips if clip.info.emotion == "neutral"}
+        neutral = seen_neutral(self.store.clips)
         moods: dict[str, list[NDArray[np.floating]]] = {}
         everything = []
         for clip in self.store.clips:
-            points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
-            weights = measure.expression(points, clip.info.name, False)
+            weights = measure.expression(clip.points, clip.info.name, False)
             everything.append(weights[::5])
             if clip.info.person in neutral:
                 moods.setdefault(clip.info.emotion, []).append(weights.mean(0))

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import EDTalkError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
-from .clips import CROP_SIZE, Clip, ClipStore
+from .clips import Clip, ClipStore
 from .config import TrainingConfig
 from .landmark_motion import LandmarkMotion
 
@@ -88,8 +88,7 @@ def measured_tracks(
     measure = LandmarkMotion(clips if learned is None else learned, sizes.lip, sizes.expression)
     tracks = {}
     for clip in clips:
-        points = (2 * clip.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
-        measured = {"pose": measure.pose(points)} if learned else measure.measure(points, clip.info.name)
+        measured = {"pose": measure.pose(clip.points)} if learned else measure.measure(clip.points, clip.info.name)
         tracks[clip.info.name] = {
             name: torch.from_numpy(values[:, : getattr(sizes, name)]).float() for name, values in measured.items()
         }

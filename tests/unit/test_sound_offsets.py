@@ -1,15 +1,10 @@
-"""Which clips have their sound early or late, and that they are learned in step."""
+"""Which clips have their sound early or late."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edtalk_core.training.audio_to_lip import AudioToLipStage, between
-from edtalk_core.training.config import read_config
-from edtalk_core.training.loop import starting_model
 from edtalk_core.training.sound_offsets import MOST_LATE, agreement, coarse, hearing, paired, sound_offsets
 
 LATE = {"ann": 0, "bob": 3, "cem": 0, "dot": -4, "eve": 0, "fay": 1, "gil": 0, "hal": 0, "ida": 0}
@@ -99,34 +94,3 @@ def test_coarse_windows_are_means_of_blocks():
     found = coarse(window).reshape(20, 8)
     assert found[0, 0] == window[0, :4, :2].mean()
     assert found[19, 7] == window[0, 76:, 14:].mean()
-
-
-def stage_of(data: Path, out: Path, **options: float) -> AudioToLipStage:
-    settings = {
-        "resolution": 16,
-        "channels": {4: 16, 8: 16, 16: 16},
-        "style": 40,
-        "expression_hidden": 8,
-        "augmentation": 0.0,
-        "options": {"widths": 0.05, "sequence": 8, "measured": True, **options},
-    }
-    config = read_config("audio-to-lip", None, {"data": str(data), "out": str(out), **settings})
-    return AudioToLipStage(starting_model(config), config)
-
-
-def test_labels_are_in_step_with_the_sound(face_store: Path, tmp_path: Path):
-    """A clip's mouth that comes 2 frames late is learned with the sound of 2 frames before."""
-    stage = stage_of(face_store, tmp_path, aligned=True)
-    for offset in (-2, 0, 2):
-        stage.offsets = dict.fromkeys(stage.offsets, offset)
-        batch = stage.batch(np.random.default_rng(4))
-        for windows, lips in zip(batch["windows"].numpy(), batch["lip"].numpy(), strict=True):
-            found = []
-            for clip in stage.store.clips:
-                places = np.arange(max(0, -offset), len(clip) - max(0, offset))
-                own = clip.mel_windows(places)
-                first = np.abs(own - windows[0]).sum((1, 2)).argmin()
-                if np.array_equal(own[first : first + len(windows)], windows):
-                    frames = places[first] + offset + np.arange(len(windows))
-                    found.append(between(stage.tracks[clip.info.name]["lip"].numpy(), frames.astype(float)))
-            assert any(np.allclose(one, lips, atol=1e-5) for one in found)

@@ -462,6 +462,28 @@ def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
     assert np.allclose(between(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]])
 
 
+def test_labels_are_in_step_with_the_sound(face_store: Path, tmp_path: Path):
+    """A clip's mouth that comes 2 frames late is learned with the sound of 2 frames before."""
+    from edtalk_core.training.audio_to_lip import between
+
+    options = {**SETTINGS["audio-to-lip"]["options"], "measured": True, "aligned": True}
+    config = tiny_config("audio-to-lip", face_store, tmp_path, options=options)
+    stage: Any = STAGES["audio-to-lip"](starting_model(config), config)
+    for offset in (-2, 0, 2):
+        stage.offsets = dict.fromkeys(stage.offsets, offset)
+        batch = stage.batch(np.random.default_rng(4))
+        for windows, lips in zip(batch["windows"].numpy(), batch["lip"].numpy(), strict=True):
+            found = []
+            for clip in stage.store.clips:
+                places = np.arange(max(0, -offset), len(clip) - max(0, offset))
+                own = clip.mel_windows(places)
+                first = np.abs(own - windows[0]).sum((1, 2)).argmin()
+                if np.array_equal(own[first : first + len(windows)], windows):
+                    frames = places[first] + offset + np.arange(len(windows))
+                    found.append(between(stage.tracks[clip.info.name]["lip"].numpy(), frames.astype(float)))
+            assert any(np.allclose(one, lips, atol=1e-5) for one in found)
+
+
 def test_contrast_prefers_mouths_and_eyes_that_differ(face_store: Path, tmp_path: Path):
     from edtalk_core.training.reconstruction import lid_distance, lip_distance
 
@@ -536,7 +558,7 @@ def expression_stage(face_store: Path, tmp_path: Path, **options: float) -> Any:
 
 
 def test_expressed_face_measures_as_the_expression_it_was_given(face_store: Path, tmp_path: Path):
-    stage = expression_stage(face_store, tmp_path)
+    stage = expression_stage(face_store, tmp_path, expressed=1.0)
     for clip in stage.store.clips:
         points = (2 * clip.landmarks[:3].astype(np.float64) + 1) / 256 - 1
         before = stage.measure.measure(points, clip.info.name)

@@ -1,0 +1,50 @@
+"""What `animate` and `dub` print of the video they made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .options import print_json
+
+if TYPE_CHECKING:
+    from ..dubbing import Dubbed
+    from ..pipeline import Animation
+
+
+def print_video(
+    video: Animation | Dubbed, loaded: float, *, as_json: bool, facts: Mapping[str, Any], about: str, rendering: str
+) -> None:
+    """Say where a video lies, what it is and how long it took; `loaded`: seconds until the model was there.
+
+    `facts` are what only this command has to tell programs, `about` the line of the same for people; `rendering` is
+    what the rendering is called.
+    """
+    timings = {"load": loaded, **video.timings}
+    width, height = video.size
+    if as_json:
+        print_json(
+            {
+                "path": str(video.path),
+                "frames": video.frames,
+                "fps": video.fps,
+                "seconds": video.duration,
+                "width": width,
+                "height": height,
+                **facts,
+                "precision": video.precision,
+                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
+                "warnings": list(video.warnings),
+            }
+        )
+        return
+    for warning in video.warnings:
+        print(f"edtalk: warning: {warning}", file=sys.stderr)
+    print(f"{video.path}: {video.frames} frames, {video.fps:g} a second, {video.duration:.2f} s, {width}x{height}")
+    print(about)
+    speed = f"{video.frames / timings['render']:.1f} frames a second in {video.precision}"
+    print(
+        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, "
+        f"{rendering} {timings['render']:.1f} s ({speed})"
+    )
