@@ -18,6 +18,7 @@ test: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest
 
 # Promises users the nodes, inputs and outputs that are new, and writes the English texts of the nodes anew.
@@ -29,7 +30,7 @@ format: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) out build .grimp_cache .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN):
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from . import __version__
 from .commands import COMMANDS
 from .errors import ArgumentError, Cancelled, EDTalkError
+from .version import __version__
 
 logger = logging.getLogger("edtalk")
 

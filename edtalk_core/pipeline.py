@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
-from . import __version__
 from .errors import ArgumentError, MotionError
 from .face.crop import crop_portrait
 from .inspection import is_video
@@ -28,6 +27,7 @@ from .motion.presets import expression_preset, load_preset, parse_expression
 from .motion.sources import motion_from_audio, motion_from_flow, motion_from_picture, motion_from_video
 from .motion.timeline import expression_timeline
 from .rendering import Renderer
+from .version import __version__
 
 if TYPE_CHECKING:
     from .model import EDTalk

@@ -45,10 +45,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the motion, write it, and say what it holds."""
-    from .. import __version__
     from ..inspection import inspect_file
     from ..motion.files import save_motion
     from ..pipeline import motion_from_file
+    from ..version import __version__
 
     output = args.output or Path(f"{args.source.stem}.safetensors")
     if output.exists() and args.source.exists() and output.samefile(args.source):
