@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edtalk_core.face import landmarks as lm
+
 
 def face_landmarks(opening: float, turn: float, nod: float = 0.0) -> np.ndarray:
     """68 landmarks (68,2) in pixels of a 256 px crop: `opening` 0..1 of the mouth, `turn`, `nod` -1..1 of the head."""
@@ -46,7 +48,7 @@ def face_picture(landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     background, skin, lip = rng.integers(40, 220, 3), rng.integers(120, 240, 3), rng.integers(60, 200, 3)
     picture = np.empty((256, 256, 3), np.uint8)
     picture[:] = background
-    jaw = landmarks[:17]
+    jaw = landmarks[lm.JAW]
     head = np.concatenate([jaw, jaw[::-1] * [1, -1] + [0, 2 * jaw[0, 1]]])
 
     def fill(points: np.ndarray, colour: tuple[int, ...]) -> None:
@@ -54,16 +56,22 @@ def face_picture(landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     fill(head, tuple(map(int, skin)))
     for part, colour in (
-        (slice(17, 22), (60, 40, 30)),
-        (slice(22, 27), (60, 40, 30)),
-        (slice(36, 42), (250, 250, 250)),
-        (slice(42, 48), (250, 250, 250)),
-        (slice(31, 36), tuple(int(value * 0.7) for value in skin)),
-        (slice(48, 60), tuple(map(int, lip))),
-        (slice(60, 68), (30, 10, 10)),
+        (lm.RIGHT_BROW, (60, 40, 30)),
+        (lm.LEFT_BROW, (60, 40, 30)),
+        (lm.RIGHT_EYE, (250, 250, 250)),
+        (lm.LEFT_EYE, (250, 250, 250)),
+        (lm.NOSE_WINGS, tuple(int(value * 0.7) for value in skin)),
+        (lm.OUTER_LIPS, tuple(map(int, lip))),
+        (lm.INNER_LIPS, (30, 10, 10)),
     ):
         fill(landmarks[part], colour)
     return picture
+
+
+@pytest.fixture(scope="session")
+def draw_landmarks() -> Callable[..., np.ndarray]:
+    """The landmarks of a drawn face, see `face_landmarks`."""
+    return face_landmarks
 
 
 @pytest.fixture(scope="session")

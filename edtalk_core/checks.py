@@ -1,0 +1,90 @@
+"""Checks of numbers that users give: one wording, and no NaN, infinity or bool passes for a number."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+from .errors import ArgumentError, EDTalkError
+
+
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float = -math.inf,
+    unit: str = "",
+    error: type[EDTalkError] = ArgumentError,
+) -> float:
+    """Return the value as a float if it is a finite number from `low` to `high`, and greater than `above`.
+
+    Args:
+        value: what the user gave; NumPy's numbers and fractions count as numbers, True and False do not.
+        name: the subject of the message, such as "The reach".
+        low, high: the ends of the range, both allowed.
+        above: a lower end that is not allowed itself.
+        unit: what the number counts, such as "seconds", for the message.
+        error: the type to raise.
+
+    Raises:
+        EDTalkError: of type `error`; names the subject, the range and the value.
+    """
+    if not isinstance(value, bool) and isinstance(value, Real):
+        number = float(value)
+        if math.isfinite(number) and low <= number <= high and number > above:
+            return number
+    raise error(f"{name} must be a {_number('finite', low, high, above, unit)}; got {value!r}.")
+
+
+def check_whole(
+    value: Any,
+    name: str,
+    *,
+    low: int,
+    high: int | None = None,
+    unit: str = "",
+    error: type[EDTalkError] = ArgumentError,
+) -> int:
+    """Return the value as an int if it is a whole number from `low` to `high`; arguments as in `check_number`."""
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        number = int(value)
+        if low <= number and (high is None or number <= high):
+            return number
+    raise error(f"{name} must be a {_number('whole', low, high, None, unit)}; got {value!r}.")
+
+
+def check_seed(value: Any) -> int:
+    """Return a seed of a random generator: a whole number from 0 to 2**63 - 1. Raises ArgumentError for another."""
+    if not isinstance(value, bool) and isinstance(value, Integral) and 0 <= int(value) < 2**63:
+        return int(value)
+    raise ArgumentError(f"The seed must be a whole number of at least 0; got {value!r}.")
+
+
+def check_size(value: Any, name: str, low: int, high: int | None = None) -> tuple[int, int]:
+    """Return (width, height) in pixels as two ints, each from `low` to `high`.
+
+    Raises ArgumentError that begins with `name`, such as "The size of a plot".
+    """
+    try:
+        width, height = value
+        return check_whole(width, name, low=low, high=high), check_whole(height, name, low=low, high=high)
+    except (TypeError, ValueError):  # ArgumentError is a ValueError
+        sides = _number("whole", low, high, None, "pixels").replace("number", "numbers", 1)
+        raise ArgumentError(f"{name} must be (width, height), {sides}; got {value!r}.") from None
+
+
+def _number(kind: str, low: float, high: float | None, above: float | None, unit: str) -> str:
+    """A number of some kind in words, with its range: "finite number of seconds of at least 0"."""
+    low_in_words, high_in_words = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (low, high or 0.0))
+    bounded = high is not None and high < math.inf
+    words = f"{kind} number" if kind == "whole" or not bounded else "number"
+    if unit:
+        words += f" of {unit}"
+    if above is not None and above > -math.inf:
+        return f"{words} above {above:g}" + (f" and at most {high_in_words}" if bounded else "")
+    if bounded:
+        return f"{words} from {low_in_words} to {high_in_words}"
+    return f"{words} of at least {low_in_words}" if low > -math.inf else words
