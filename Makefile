@@ -6,7 +6,9 @@ COMFYUI_PATH ?= $(HOME)/ComfyUI
 
 BIN := $(VENV)/bin
 # Where ComfyUI is, the tests talk to its server and its editor, and need some more for that.
-EXTRAS := test$(if $(wildcard $(COMFYUI_PATH)/main.py),-e2e)
+# COMFYUI_PATH may name several, as $PATH does.
+COMFYUIS := $(subst ;, ,$(subst :, ,$(COMFYUI_PATH)))
+EXTRAS := test$(if $(wildcard $(COMFYUIS:%=%/main.py)),-e2e)
 
 .PHONY: demo test snapshot format clean
 

@@ -37,14 +37,25 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return None
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The quick ones first; and the browser's event loop does not run in the way of tests with a loop of their own."""
+    """The quick ones first, then all of one ComfyUI, of one front end, of one renderer.
 
-    def tier(item: pytest.Item) -> int:
+    So the browser's event loop does not run in the way of tests with a loop of their own, and one server and one
+    browser at a time are enough.
+    """
+
+    def turn(item: pytest.Item) -> tuple[int, str, str]:
         folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
-        return TIERS.index(folder) if folder in TIERS else 0
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        target = parameters.get("server")
+        return (
+            TIERS.index(folder) if folder in TIERS else 0,
+            target.label if target is not None else "",
+            parameters.get("editor", ""),
+        )
 
-    items.sort(key=tier)
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

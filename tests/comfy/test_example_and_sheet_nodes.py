@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import pytest
 import torch
-from comfy_api.latest import io
 from comfyui_edtalk.edtalk_core.errors import ArgumentError
 from comfyui_edtalk.nodes.examples import ExampleInputs
 from comfyui_edtalk.nodes.model import DEMO, LoadModel
 from comfyui_edtalk.nodes.portrait import LoadPortrait
 from comfyui_edtalk.nodes.sheets import BaseExplorer, EmotionContactSheet
 from comfyui_edtalk.nodes.sockets import EncodedPortrait, frames_of_video
-
-
-def run(node: type[io.ComfyNode], **inputs: Any) -> io.NodeOutput:
-    """Execute a node as ComfyUI does, widgets at their defaults unless given."""
-    defaults = {
-        given.id: given.default for given in node.define_schema().inputs if getattr(given, "default", None) is not None
-    }
-    return node.PREPARE_CLASS_CLONE({}).EXECUTE_NORMALIZED(**defaults | inputs)
+from node_calls import execute
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +24,7 @@ def portrait() -> EncodedPortrait:
 
 
 def test_the_examples_are_what_their_tooltips_say():
-    portrait, speech, driver, generated = run(ExampleInputs).args
+    portrait, speech, driver, generated = execute(ExampleInputs).args
     for image, side in ((portrait, 512), (generated, 1024)):
         assert image.shape == (1, side, side, 3)
         assert (image.dtype, image.device.type) == (torch.float32, "cpu")
@@ -47,7 +38,7 @@ def test_the_examples_are_what_their_tooltips_say():
 
 
 def test_a_sheet_of_emotions_is_an_image_shown_on_the_node(portrait, comfyui_base):
-    made = run(EmotionContactSheet, portrait=portrait, emotions="happy, sad", strengths="1", cell=32)
+    made = execute(EmotionContactSheet, portrait=portrait, emotions="happy, sad", strengths="1", cell=32)
     image = made.args[0]
     assert image.ndim == 4
     assert image.shape[2] > 3 * 32
@@ -57,7 +48,7 @@ def test_a_sheet_of_emotions_is_an_image_shown_on_the_node(portrait, comfyui_bas
 
 def test_strengths_and_emotions_choose_rows_and_columns(portrait):
     def size(emotions: str, strengths: str) -> tuple[int, int]:
-        made = run(EmotionContactSheet, portrait=portrait, emotions=emotions, strengths=strengths, cell=32)
+        made = execute(EmotionContactSheet, portrait=portrait, emotions=emotions, strengths=strengths, cell=32)
         return made.args[0].shape[1], made.args[0].shape[2]
 
     one = size("happy", "1")
@@ -66,10 +57,10 @@ def test_strengths_and_emotions_choose_rows_and_columns(portrait):
 
 
 def test_a_sheet_of_bases_shows_those_of_the_track(portrait):
-    made = run(BaseExplorer, portrait=portrait, track="pose", columns=3, cell=32)
+    made = execute(BaseExplorer, portrait=portrait, track="pose", columns=3, cell=32)
     assert made.args[0].shape[2] == 3 * (3 * 32 + 4)
     with pytest.raises(ArgumentError, match="pixels"):
-        run(BaseExplorer, portrait=portrait, track="lip", columns=20, cell=1024)
+        execute(BaseExplorer, portrait=portrait, track="lip", columns=20, cell=1024)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +74,4 @@ def test_a_sheet_of_bases_shows_those_of_the_track(portrait):
 )
 def test_a_sheet_of_emotions_refuses(portrait, chosen, word):
     with pytest.raises(ArgumentError, match=word):
-        run(EmotionContactSheet, portrait=portrait, **chosen)
+        execute(EmotionContactSheet, portrait=portrait, **chosen)

@@ -24,22 +24,14 @@ from comfyui_edtalk.nodes.files import FROM_PATH
 from comfyui_edtalk.nodes.model import DEMO, LoadModel
 from comfyui_edtalk.nodes.portrait import LoadPortrait
 from comfyui_edtalk.nodes.sockets import EncodedPortrait, LoadedModel
+from node_calls import execute
 
 Node = type[io.ComfyNode]
 
 
-def output(node: Node, hidden: dict[str, Any] | None = None, **inputs: Any) -> io.NodeOutput:
-    """Execute a node as ComfyUI does, widgets at their defaults unless given."""
-    defaults = {
-        given.id: given.default for given in node.define_schema().inputs if getattr(given, "default", None) is not None
-    }
-    clone = node.PREPARE_CLASS_CLONE({io.Hidden(name.upper()): value for name, value in (hidden or {}).items()})
-    return clone.EXECUTE_NORMALIZED(**defaults | inputs)
-
-
 def run(node: Node, **inputs: Any) -> Any:
     """The first output of a node."""
-    return output(node, **inputs).args[0]
+    return execute(node, **inputs).args[0]
 
 
 def options(node: Node, name: str = "file") -> list[str]:
@@ -90,7 +82,7 @@ def test_preset_own_is_the_portrait_at_any_strength(portrait):
 
 def test_a_saved_preset_is_listed_and_loads_as_it_was(model, portrait, caplog):
     given = random_motion(3)
-    saved, path = output(
+    saved, path = execute(
         expression.SavePreset, model=model, motion=given, frame=-1, filename_prefix="presets/my: grin", about="Mine"
     ).args
     assert torch.equal(saved.expression, given.expression[-1:])
@@ -371,7 +363,7 @@ WORKFLOW = {"prompt": {"1": {"class_type": "X"}}, "extra_pnginfo": {"workflow": 
 @pytest.mark.parametrize("format", ["safetensors", "json"])
 def test_a_saved_motion_is_listed_and_loads_as_it_was(comfyui_base, format):
     motion = random_motion(fps=29.97)
-    saved = output(motion_nodes.SaveMotion, WORKFLOW, motion=motion, filename_prefix="motion/take", format=format)
+    saved = execute(motion_nodes.SaveMotion, WORKFLOW, motion=motion, filename_prefix="motion/take", format=format)
     same, path = saved.args
     assert same is motion
     assert Path(path).parent == comfyui_base / "output/motion"
@@ -383,7 +375,7 @@ def test_a_saved_motion_is_listed_and_loads_as_it_was(comfyui_base, format):
 
     entry = f"motion/{Path(path).name} [output]"
     assert entry in options(motion_nodes.LoadMotion)
-    loaded, fps, seconds = output(motion_nodes.LoadMotion, file=entry).args
+    loaded, fps, seconds = execute(motion_nodes.LoadMotion, file=entry).args
     assert loaded.equals(motion)
     assert (fps, seconds) == (29.97, pytest.approx(50 / 29.97))
     for typed in (path, f"motion/{Path(path).name}"):
@@ -391,7 +383,7 @@ def test_a_saved_motion_is_listed_and_loads_as_it_was(comfyui_base, format):
 
 
 def test_saved_motions_are_counted_and_stay_in_the_output_folder(comfyui_base):
-    paths = [output(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix="n/a").args[1] for _ in range(2)]
+    paths = [execute(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix="n/a").args[1] for _ in range(2)]
     assert [Path(path).name for path in paths] == ["a_00001_.safetensors", "a_00002_.safetensors"]
     with pytest.raises(Exception, match="outside the output folder"):
         run(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix="../../a")
@@ -399,14 +391,14 @@ def test_saved_motions_are_counted_and_stay_in_the_output_folder(comfyui_base):
 
 def test_no_workflow_is_kept_where_comfyui_was_told_so(monkeypatch):
     monkeypatch.setattr(args, "disable_metadata", True)
-    path = output(motion_nodes.SaveMotion, WORKFLOW, motion=random_motion()).args[1]
+    path = execute(motion_nodes.SaveMotion, WORKFLOW, motion=random_motion()).args[1]
     assert set(motion_metadata(path)) == {"made_by"}
 
 
 def test_a_workflow_that_is_too_large_does_not_cost_the_motion(caplog):
     motion = random_motion()
     large = {"prompt": {"1": "x" * 9_000_000}}
-    path = output(motion_nodes.SaveMotion, large, motion=motion).args[1]
+    path = execute(motion_nodes.SaveMotion, large, motion=motion).args[1]
     assert load_motion(path).equals(motion)
     assert set(motion_metadata(path)) == {"made_by"}
     assert "The workflow is not kept" in caplog.text
@@ -480,7 +472,7 @@ def test_a_replaced_file_is_loaded_anew(comfyui_base):
 
 def test_plot_is_an_image_shown_on_the_node(comfyui_base):
     motion = random_motion()
-    drawn = output(motion_nodes.PlotMotion, motion=motion, width=512, height=300)
+    drawn = execute(motion_nodes.PlotMotion, motion=motion, width=512, height=300)
     image = drawn.args[0]
     assert image.shape == (1, 300, 512, 3)
     assert 0 <= image.min() < 0.3

@@ -80,12 +80,14 @@ def test_a_workflow_runs_as_it_ships(opened: FrontEnd, server: ComfyServer):
     complain_not(opened)
 
 
+@pytest.mark.any_renderer
 @pytest.mark.parametrize("opened", SAVED, ids=name, indirect=True)
 def test_a_workflow_of_an_older_version_still_loads(opened: FrontEnd, server: ComfyServer):
     complain_not(opened)
     validate(opened, server)
 
 
+@pytest.mark.any_renderer
 @pytest.mark.parametrize("opened", WITH_UPSCALER, ids=name, indirect=True)
 def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServer):
     opened.page.evaluate(
@@ -106,6 +108,7 @@ def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServ
         check_video(path)
 
 
+@pytest.mark.any_renderer
 def test_a_missing_node_is_seen(editor: FrontEnd):
     workflow = read(WORKFLOWS[0])
     node = next(one for one in workflow["nodes"] if one["type"] == "EDTalkRenderVideo")

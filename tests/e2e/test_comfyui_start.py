@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from comfy_install import NotThere, find_comfyui
+from comfy_install import ComfyInstall
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 0.3
@@ -29,12 +29,8 @@ def listing(folder: Path) -> set[str]:
     return found
 
 
-def load(pack: Path, base: Path) -> dict:
+def load(install: ComfyInstall, pack: Path, base: Path) -> dict:
     """What support/measure_start.py sees while ComfyUI loads a pack."""
-    try:
-        install = find_comfyui()
-    except NotThere as missing:
-        pytest.skip(str(missing))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     command = [install.python, ROOT / "tests/support/measure_start.py", install.checkout, pack, base]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
@@ -43,14 +39,14 @@ def load(pack: Path, base: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def start(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What was seen while ComfyUI loaded the pack, and "files": what is there that was not."""
     for part in ("nodes", "edtalk_core", "weights"):
         compileall.compile_dir(ROOT / part, quiet=2)
     before = listing(ROOT)
     seen: dict = {}
     for _ in range(ATTEMPTS):
-        again = load(ROOT, tmp_path_factory.mktemp("start"))
+        again = load(comfyui, ROOT, tmp_path_factory.mktemp("start"))
         seen = min(seen or again, again, key=lambda one: one["seconds"])
         if seen["seconds"] <= START_SECONDS:
             break
@@ -75,7 +71,7 @@ def test_it_does_nothing_else(start, what):
     assert start[what] == []
 
 
-def test_the_watch_sees_what_a_pack_should_not_do(tmp_path: Path):
+def test_the_watch_sees_what_a_pack_should_not_do(comfyui: ComfyInstall, tmp_path: Path):
     pack = tmp_path / "rude"
     pack.mkdir()
     (pack / "__init__.py").write_text(
@@ -85,7 +81,7 @@ def test_the_watch_sees_what_a_pack_should_not_do(tmp_path: Path):
         f"open({str(tmp_path / 'note.txt')!r}, 'w').close()\n"
         "NODE_CLASS_MAPPINGS = {}\n"
     )
-    seen = load(pack, tmp_path / "base")
+    seen = load(comfyui, pack, tmp_path / "base")
     assert any("connect" in one for one in seen["network"])
     assert any("Popen" in one for one in seen["processes"])
     assert any("note.txt" in one for one in seen["writes"])

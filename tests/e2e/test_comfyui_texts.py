@@ -95,6 +95,7 @@ def test_help_pages_tell_limits_and_defaults_as_they_are(object_info, page):
 
 
 @pytest.mark.slow
+@pytest.mark.any_renderer
 @pytest.mark.parametrize("language", ["en", "zh"], indirect=True)
 def test_the_editor_shows_help_with_its_picture(editor: FrontEnd, object_info, language):
     texts = read_texts(language, "nodeDefs")

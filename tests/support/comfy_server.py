@@ -36,12 +36,16 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 class ComfyServer:
     """ComfyUI on a free port, with folders of its own that hold the repository as its only custom node."""
 
-    def __init__(self, install: ComfyInstall, base: Path) -> None:
-        """Lay the folders out below `base`; `start` starts it. NotThere without what a client needs."""
+    def __init__(self, install: ComfyInstall, base: Path, front_end: Path | None = None) -> None:
+        """Lay the folders out below `base`; `start` starts it. NotThere without what a client needs.
+
+        `front_end`: the folder of another front end than the one that is installed.
+        """
         missing = [module for module in ("psutil", "websocket") if find_spec(module) is None]
         if missing:
             raise NotThere(f"a ComfyUI server is tested with {' and '.join(missing)}: pip install -e '.[test,e2e]'")
         self.install = install
+        self.front_end = front_end
         self.base = base
         self.log_path = base / "server.log"
         models = (f"models/{folder}" for folder in (PACK, "checkpoints", "upscale_models"))
@@ -49,7 +53,7 @@ class ComfyServer:
             (base / name).mkdir(parents=True)
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
         # Otherwise the template browser lies over the graph when the page is opened for the first time.
-        settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.27.10"}
+        settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": install.front_end}
         (base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
 
     def start(self) -> None:
@@ -65,7 +69,7 @@ class ComfyServer:
                 [
                     *(self.install.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)),
                     *("--base-directory", self.base, "--database-url", f"sqlite:///{self.base / 'comfyui.db'}"),
-                    "--disable-api-nodes",
+                    *(() if self.front_end is None else ("--front-end-root", self.front_end)),
                 ],
                 cwd=self.install.checkout,
                 env=environment | {"HF_HUB_OFFLINE": "1"} | GIVES_BACK,

@@ -1,8 +1,8 @@
-"""tests/comfy, run where it can be: in ComfyUI's own Python, with ComfyUI first on the path.
+"""tests/comfy, run where it can be: in the Python of each ComfyUI, with that ComfyUI first on the path.
 
 The process that runs the other tests may be another Python, has the core imported under its own name, and must not
-have ComfyUI's `nodes.py` on its path. So it collects each file of tests/comfy as one test, and all of them run
-together in one process of ComfyUI's Python, which starts when the first of them does.
+have ComfyUI's `nodes.py` on its path. So it collects each file of tests/comfy as one test for each ComfyUI, and all of
+them run together in one process of ComfyUI's Python, which starts when the first of them does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfy_install import NotThere, comfy_pytest
+from comfy_install import ComfyPlace, NotThere, comfy_places, comfy_pytest
 
 MARK = "EDTALK_INSIDE_COMFYUI"
 """Set in the environment of the process that runs tests/comfy."""
@@ -48,27 +48,33 @@ class ComfyFile(pytest.File):
     """A file of tests/comfy, as the other process sees it."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One test for the whole file."""
-        yield ComfyFileTest.from_parent(self, name="in ComfyUI's Python")
+        """One test for the whole file in each ComfyUI."""
+        for place in comfy_places():
+            yield ComfyFileTest.from_parent(self, name=f"in ComfyUI's Python[{place.label}]", place=place)
 
 
 class ComfyFileTest(pytest.Item):
-    """Passes when all tests of the file did, in ComfyUI's Python."""
+    """Passes when all tests of the file did, in the Python of a ComfyUI."""
+
+    def __init__(self, *, place: ComfyPlace, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.place = place
 
     def runtest(self) -> None:
-        """Look up the file's result; the first look runs all files."""
+        """Look up the file's result; the first look runs all files in that ComfyUI."""
         try:
-            install = comfy_pytest()
+            install = comfy_pytest(self.place)
         except NotThere as missing:
             pytest.skip(str(missing))
-        results = self.session.stash.get(RESULTS, None)
-        if results is None:
-            files = [item.path for item in self.session.items if isinstance(item, ComfyFileTest)]
+        all_results = self.session.stash.setdefault(RESULTS, {})
+        if self.place not in all_results:
+            tests = [item for item in self.session.items if isinstance(item, ComfyFileTest)]
+            files = [test.path for test in tests if test.place == self.place]
             try:
-                results = run_files(files, install.checkout, install.python, self.config.rootpath)
+                all_results[self.place] = run_files(files, install.checkout, install.python, self.config.rootpath)
             except ComfyTierFailed as failed:
-                results = failed
-            self.session.stash[RESULTS] = results
+                all_results[self.place] = failed
+        results = all_results[self.place]
         if isinstance(results, ComfyTierFailed):
             raise results
         result = results.get(self.path.stem, FileResult())
@@ -90,7 +96,7 @@ class ComfyFileTest(pytest.Item):
         return self.path, 0, f"{self.path.name} {self.name}"
 
 
-RESULTS = pytest.StashKey["dict[str, FileResult] | ComfyTierFailed"]()
+RESULTS = pytest.StashKey["dict[ComfyPlace, dict[str, FileResult] | ComfyTierFailed]"]()
 
 
 def run_files(files: list[Path], comfyui: Path, python: Path, root: Path) -> dict[str, FileResult]:

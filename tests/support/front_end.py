@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from comfy_install import NotThere
+from comfy_install import CLASSIC, NODES_2, NotThere
 from comfy_server import ComfyServer, Run, run_of
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -17,8 +17,12 @@ OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
+RUN_BUTTON = "button[data-testid=queue-button], [data-testid=queue-button] button"
+"""The button itself, or as before 1.40 the first one in the group of that name."""
 READY = "() => window.app?.graph && window.app.vueAppReady && window.app.extensionManager?.workflow?.activeWorkflow"
 LOAD_SECONDS = 120
+USUAL_REFUSALS = ("/api/userdata/", "/api/view?filename=&")
+"""Parts of what the editor asks for in vain: settings that nobody has saved yet, the sound of a node without one."""
 
 
 class FrontEnd:
@@ -29,11 +33,11 @@ class FrontEnd:
         self.server = server
         self.problems: list[str] = []
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
-        # The editor asks for settings of its own that nobody has saved yet.
         page.on(
             "response",
             lambda answer: self._note(
-                answer.status >= 400 and "/api/userdata/" not in answer.url, f"HTTP {answer.status}: {answer.url}"
+                answer.status >= 400 and not any(part in answer.url for part in USUAL_REFUSALS),
+                f"HTTP {answer.status}: {answer.url}",
             ),
         )
         page.on(
@@ -78,7 +82,7 @@ class FrontEnd:
         with self.page.expect_response(
             lambda answer: answer.url.endswith("/api/prompt") and answer.request.method == "POST", timeout=60_000
         ) as asked:
-            self.page.get_by_test_id("queue-button").get_by_role("button").first.click()
+            self.page.locator(RUN_BUTTON).first.click()
         answer = asked.value.json()
         if asked.value.status != 200:
             raise RuntimeError(f"The editor's prompt was refused: {answer}")
@@ -93,7 +97,7 @@ class FrontEnd:
 
 
 @contextlib.contextmanager
-def open_front_end(server: ComfyServer) -> Iterator[FrontEnd]:
+def open_front_end(server: ComfyServer, renderer: str = CLASSIC) -> Iterator[FrontEnd]:
     """Open the editor and wait until its first graph is there. Raises NotThere without Playwright or a Chromium."""
     try:
         from playwright.sync_api import sync_playwright
@@ -109,6 +113,7 @@ def open_front_end(server: ComfyServer) -> Iterator[FrontEnd]:
         context.route(
             lambda url: not url.startswith((server.url, "data:", "blob:")), lambda route: route.abort("blockedbyclient")
         )
+        server.post("/settings", {"Comfy.VueNodes.Enabled": renderer == NODES_2})
         page = context.new_page()
         page.goto(server.url, wait_until="domcontentloaded", timeout=LOAD_SECONDS * 1000)
         # The graph exists before the start workflow is in it; activeWorkflow is set when it is.

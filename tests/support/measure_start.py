@@ -55,7 +55,9 @@ def main(checkout: str, pack: str, base: str) -> None:
         elif event.startswith(PROCESSES):
             seen["processes"].append(f"{event} {details}")
         # Python keeps what it compiled, where it is allowed to; that is not the pack's doing.
-        elif event.startswith(WRITES) or (event == "open" and _writes(*details) and "__pycache__" not in str(details)):
+        elif "__pycache__" in str(details):
+            return
+        elif event.startswith(WRITES) or (event == "open" and _writes(*details)):
             seen["writes"].append(f"{event} {details}")
 
     modules = set(sys.modules)
