@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> None:
     presets = None
     if args.presets is not None:
         from ..checkpoints.loading import load_model
-        from ..training.clips import ClipStore
-        from ..training.presets import read_presets
+        from ..data.clips import ClipStore
+        from ..data.presets import read_presets
 
         presets = read_presets(
             load_model(*args.sources), ClipStore(args.presets), measured=args.measured, strength=args.strength

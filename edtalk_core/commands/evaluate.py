@@ -63,10 +63,10 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, and print the figures."""
     from ..checkpoints.loading import load_model
+    from ..data.clips import ClipStore
     from ..devices import fastest_device
     from ..evaluation.suite import PARTS, evaluate
     from ..media.picture import write_picture
-    from ..training.clips import ClipStore
 
     device = fastest_device() if args.device == "auto" else args.device
     parts = [part for part in args.only or PARTS if part != "none"]

@@ -55,8 +55,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare, and print a table of what the store holds now."""
-    from ..training.layouts import TEST_PEOPLE, find_videos
-    from ..training.prepare import REPORT, prepare
+    from ..data.layouts import TEST_PEOPLE, find_videos
+    from ..data.prepare import REPORT, prepare
 
     videos = find_videos(
         args.sources,

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.clips import Clip
 from ..model import EDTalk
 from ..motion.motion import TRACKS, Motion
 from ..rendering import Renderer
-from ..training.clips import Clip
 from .faces import FaceReader, head_rotation, mouth_opening, regions, rotation_between
 from .reenactment import clip_images
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..data.clips import Clip
 from ..errors import ArgumentError
 from ..media.picture import images_to_pictures, picture_to_image
 from ..model import EDTalk
 from ..motion.motion import Motion
 from ..rendering import Renderer
-from ..training.clips import Clip
 from .faces import angles, head_rotation, mouth_opening
 from .reenactment import clip_images
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.clips import Clip
 from ..errors import ArgumentError
 from ..model import EDTalk
 from ..motion.motion import Motion
 from ..motion.operations import smooth
 from ..rendering import Renderer
-from ..training.clips import Clip
 from .faces import FaceReader, mouth_opening
 from .metrics import correlation
 from .reenactment import clip_images

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from ..data.pose_clips import PoseClip
 from ..errors import ArgumentError
 from ..networks.pose_flow import PoseFlow
-from ..training.pose_flow import PoseClip
 
 
 class Baselines:

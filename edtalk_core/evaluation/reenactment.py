@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.clips import Clip
 from ..media.picture import images_to_pictures
 from ..model import EDTalk
 from ..rendering import Renderer
-from ..training.clips import Clip
 from .faces import MOUTH, FaceReader, landmark_distance
 from .metrics import PerceptualDistance, l1, psnr, ssim
 

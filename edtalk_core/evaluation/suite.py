@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from ..data.clips import ClipStore
 from ..errors import ArgumentError, EDTalkError
 from ..model import EDTalk
-from ..training.clips import ClipStore
 
 logger = logging.getLogger("edtalk")
 
@@ -63,8 +63,8 @@ def evaluate(
             model, clips, precision=precision, progress=report("disentanglement")
         )
     if "pose" in parts and model.pose_flow is not None:
-        from ..training.pose_flow import pose_clips
-        from ..training.tracks import measured_tracks, read_clips
+        from ..data.pose_clips import pose_clips
+        from ..data.tracks import measured_tracks, read_clips
         from .pose import evaluate_pose_flow
 
         try:

@@ -17,7 +17,7 @@ TALKING = (1.9, 1.4, 0.4, 2.0, 1.2, 1.8)
 """How much the pose weights move while somebody talks: x, y, size, roll, yaw and pitch as the demo model has them.
 
 Standard deviation within a clip, the median of 35 clips of people talking, of the landmarks' pose in the units that
-`training.landmark_motion` teaches. What the bases of another model mean is not known, but its weights spread alike.
+`data.landmark_motion` teaches. What the bases of another model mean is not known, but its weights spread alike.
 """
 
 SHARE = 0.3

@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.clips import Clip, ClipStore
+from ..data.sound_offsets import sound_offsets
+from ..data.tracks import motion_tracks
 from ..media.mel import WINDOW_COLUMNS
 from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
-from .clips import Clip, ClipStore
 from .config import TrainingConfig
 from .losses import perceptual_loss
-from .sound_offsets import sound_offsets
 from .stage import Stage, frozen
-from .tracks import motion_tracks
 
 logger = logging.getLogger("edtalk")
 
@@ -82,7 +82,7 @@ class AudioToLipStage(Stage):
         self.sequence = int(config.options.get("sequence", 16))
         self.store.keep(lambda clip: len(clip) >= self.sequence, f"at least {self.sequence} frames")
         gain = float(config.options.get("gain", 1.0))
-        tracks = motion_tracks(model, ClipStore(config.data), config)
+        tracks = motion_tracks(model, ClipStore(config.data), config.options.get("measured", False), config.out)
         spreads = {name: own["lip"].var(0).sum().sqrt() for name, own in tracks.items()}
         usual = torch.stack([spreads[clip.info.name] for clip in self.store.clips]).median()
         even = {

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.clips import Clip, ClipStore
 from ..errors import ArgumentError
 from ..model import EDTalk
 from .autoencoder import Autoencoder
-from .clips import Clip, ClipStore
 from .config import TrainingConfig
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.clips import Clip
+from ..data.landmark_motion import LandmarkMotion
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.generator import EEM, ToRGB
 from ..networks.sizes import ModelSizes
-from .clips import Clip
-from .landmark_motion import LandmarkMotion
 
 RIDGE = 0.01
 """Of the mean variance of the latent's components."""

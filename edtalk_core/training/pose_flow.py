@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,23 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import EDTalkError
+from ..data.clips import ClipStore
+from ..data.pose_clips import PoseClip, pose_clips
+from ..data.tracks import motion_tracks
 from ..model import EDTalk
-from ..networks.pose_flow import SPECTRUM, PoseFlow, frame_spectra
-from .clips import ClipStore
+from ..networks.pose_flow import SPECTRUM, PoseFlow
 from .config import TrainingConfig
 from .stage import Stage
-from .tracks import motion_tracks
-
-
-@dataclass(frozen=True)
-class PoseClip:
-    """The head and the voice of one clip."""
-
-    pose: Tensor
-    """Pose weights of every frame (T,pose), T >= 2."""
-    spectra: Tensor | None = None
-    """Spectra of the same frames (T,80) (`frame_spectra` of the mel windows); None: not this person's speech."""
 
 
 class PoseWindows:
@@ -131,7 +120,9 @@ class PoseFlowStage(Stage):
         super().__init__(model, config)
         assert model.pose_flow is not None
         self.flow = model.pose_flow
-        self.clips = pose_clips(store := ClipStore(config.data), motion_tracks(model, store, config))
+        store = ClipStore(config.data)
+        tracks = motion_tracks(model, store, config.options.get("measured", False), config.out)
+        self.clips = pose_clips(store, tracks)
         if is_new:
             self.flow.initialise([clip.pose for clip in self.clips])
         varied = {name: float(options[name]) for name in ("amplitude", "noise", "silence") if name in options}
@@ -154,25 +145,6 @@ class PoseFlowStage(Stage):
             audio = None if clip.spectra is None else flow.hear(clip.spectra[None])[0]
             samples = [flow.sample(len(clip.pose), audio, seed=seed, first=clip.pose[0]) for seed in range(3)]
         return draw_curves([(pose - flow.mean) / flow.deviation for pose in (clip.pose, *samples)])
-
-
-def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> list[PoseClip]:
-    """Pose weights of a store's clips (see `motion_tracks`), with the spectra of their speech.
-
-    Clips of a single frame are left out. Raises EDTalkError when no clip is left.
-    """
-    clips = []
-    for clip in store.clips:
-        pose = tracks[clip.info.name]["pose"]
-        if len(pose) < 2:
-            continue
-        spectra = None
-        if clip.info.speech and clip.mel is not None:
-            spectra = frame_spectra(torch.from_numpy(clip.mel_windows(np.arange(len(clip)))))
-        clips.append(PoseClip(pose, spectra))
-    if not clips:
-        raise EDTalkError(f"No clip in {store.folder} has more than one frame; head motion cannot be learned from it.")
-    return clips
 
 
 def draw_curves(rows: Sequence[Tensor], height: int = 160, pixels_a_frame: int = 2) -> NDArray[np.uint8]:

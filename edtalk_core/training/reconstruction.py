@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.clips import Augmentation, Clip, ClipStore, seen_neutral
+from ..data.landmark_motion import SPREAD, LandmarkMotion
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
-from .clips import Augmentation, Clip, ClipStore, seen_neutral
 from .config import TrainingConfig
 from .initialisation import fit_heads
-from .landmark_motion import SPREAD, LandmarkMotion
 from .losses import (
     BROWS,
     EYES,

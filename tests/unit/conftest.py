@@ -77,8 +77,8 @@ def draw_landmarks() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="session")
 def write_face_clip() -> Callable[..., None]:
     """Write a prepared clip of a drawn face that turns and nods and speaks: its mouth opens as its sound swells."""
+    from edtalk_core.data.clips import ClipInfo, encode_frame, write_clip
     from edtalk_core.media.mel import mel_spectrogram
-    from edtalk_core.training.clips import ClipInfo, encode_frame, write_clip
 
     def write(folder: Path, name: str, *, split: str = "train", emotion: str = "", frames: int = 30) -> None:
         seed = int.from_bytes(name.encode()[-6:], "big")

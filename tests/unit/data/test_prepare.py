@@ -13,15 +13,15 @@ import pytest
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.cli import main
+from edtalk_core.data.clips import Clip, ClipStore
+from edtalk_core.data.layouts import Video, find_videos
+from edtalk_core.data.prepare import find_pieces, prepare, sounds_like_speech
 from edtalk_core.errors import ArgumentError, Cancelled
 from edtalk_core.evaluation.faces import FaceReader
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.mel import mel_spectrogram
 from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video import VideoWriter
-from edtalk_core.training.clips import Clip, ClipStore
-from edtalk_core.training.layouts import Video, find_videos
-from edtalk_core.training.prepare import find_pieces, prepare, sounds_like_speech
 
 SIDE = 320
 LENGTH_S = 1.6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edtalk_core.training.sound_offsets import MOST_LATE, agreement, coarse, hearing, paired, sound_offsets
+from edtalk_core.data.sound_offsets import MOST_LATE, agreement, coarse, hearing, paired, sound_offsets
 
 LATE = {"ann": 0, "bob": 3, "cem": 0, "dot": -4, "eve": 0, "fay": 1, "gil": 0, "hal": 0, "ida": 0}
 

@@ -14,6 +14,7 @@ import torch
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.checkpoints.bundle import write_bundle
 from edtalk_core.cli import main
+from edtalk_core.data.clips import Clip, ClipInfo, ClipStore, encode_frame, write_clip
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, FaceError
 from edtalk_core.evaluation.disentanglement import evaluate_disentanglement, weight_ranges
 from edtalk_core.evaluation.faces import (
@@ -40,7 +41,6 @@ from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.audio_to_lip import AudioToLip
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.networks.sizes import ModelSizes
-from edtalk_core.training.clips import Clip, ClipInfo, ClipStore, encode_frame, write_clip
 from edtalk_core.training.initialisation import identity_copy
 
 SIZE = 64

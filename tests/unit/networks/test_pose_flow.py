@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from edtalk_core.data.pose_clips import PoseClip
 from edtalk_core.errors import ArgumentError, Cancelled, MotionError, UnsupportedCheckpoint
 from edtalk_core.evaluation.pose import Baselines, evaluate_pose_flow, shakiness, speed, spread
 from edtalk_core.media.mel import gather_windows
 from edtalk_core.motion.pose_sampling import sample_pose
 from edtalk_core.networks.pose_flow import PoseFlow, frame_spectra
-from edtalk_core.training.pose_flow import PoseClip, PoseWindows, draw_curves, negative_log_likelihood
+from edtalk_core.training.pose_flow import PoseWindows, draw_curves, negative_log_likelihood
 
 
 def swaying_clips(count: int, frames: int, seed: int, listening: float = 0.0) -> list[PoseClip]:

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from edtalk_core.checkpoints.bundle import convert
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.cli import main
+from edtalk_core.data.clips import MIRRORED, Augmentation, Clip, ClipStore
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.media.picture import picture_to_image, read_picture
 from edtalk_core.model import EDTalk
-from edtalk_core.training.clips import MIRRORED, Augmentation, Clip, ClipStore
 from edtalk_core.training.config import TrainingConfig, read_config
 from edtalk_core.training.curves import LossCurves, draw_curves, read_curves
 from edtalk_core.training.loop import starting_model, train
@@ -621,7 +621,7 @@ def test_everybody_shows_expressions(face_store: Path, tmp_path: Path):
 
 
 def test_preset_is_the_height_of_an_emotion_as_strong_as_people_show_it():
-    from edtalk_core.training.presets import average, height
+    from edtalk_core.data.presets import average, height
 
     course = torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, -1.0], [3.0, 1.0], [4.0, -2.0], [5.0, 0.0]])
     assert torch.equal(height(course), torch.tensor([4.5, -1.0]))
@@ -645,7 +645,7 @@ def test_outside_begins_past_the_middle_of_the_last_pixel():
 
 
 def test_presets_are_as_strong_as_asked_for(face_store: Path, trained: Path):
-    from edtalk_core.training.presets import read_presets
+    from edtalk_core.data.presets import read_presets
 
     model, store = load_model(trained), ClipStore(face_store)
     with pytest.raises(ArgumentError, match="measured"):

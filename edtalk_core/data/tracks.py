@@ -14,7 +14,6 @@ from ..errors import EDTalkError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from .clips import Clip, ClipStore
-from .config import TrainingConfig
 from .landmark_motion import LandmarkMotion
 
 logger = logging.getLogger("edtalk")
@@ -66,14 +65,14 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
     return tracks
 
 
-def motion_tracks(model: EDTalk, store: ClipStore, config: TrainingConfig) -> dict[str, dict[str, Tensor]]:
-    """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder.
+def motion_tracks(model: EDTalk, store: ClipStore, measured: bool, out: Path | str) -> dict[str, dict[str, Tensor]]:
+    """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder `out`.
 
-    With `options.measured`, what `measured_tracks` gives: steadier than what a young encoder reads.
+    `measured`: what `measured_tracks` gives instead, steadier than what a young encoder reads.
     """
-    if not config.options.get("measured"):
-        return read_clips(model, store, Path(config.out) / "tracks.safetensors")
-    return measured_tracks(model, store.clips)
+    if measured:
+        return measured_tracks(model, store.clips)
+    return read_clips(model, store, Path(out) / "tracks.safetensors")
 
 
 def measured_tracks(
