@@ -21,10 +21,12 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
+from .checks import check_whole
 from .errors import ArgumentError
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
 from .networks.sizes import ModelSizes
+from .progress import Progress
 from .rendering import PRECISIONS, Renderer
 
 PUBLISHED = {"edtalk": ModelSizes(), "lip_pose": ModelSizes(expression=0)}
@@ -47,7 +49,7 @@ def bench(
     batch: int = 4,
     repeats: int = 7,
     frames: int = 100,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a model where it is; the result is made of plain values that JSON can carry.
 
@@ -69,8 +71,8 @@ def bench(
 
     Raises ArgumentError for numbers that are too small or an unknown precision.
     """
-    if min(batch, repeats, frames) < 1:
-        raise ArgumentError("batch, repeats and frames must be at least 1.")
+    for name, number in (("batch", batch), ("number of repeats", repeats), ("number of frames", frames)):
+        check_whole(number, f"The {name}", low=1)
     size, sizes = model.sizes.resolution, model.sizes
     generator = torch.Generator().manual_seed(0)
     images = (torch.rand(batch, 3, size, size, generator=generator) * 2 - 1).to(model.device)

@@ -44,16 +44,16 @@ def check_whole(
     name: str,
     *,
     low: int,
-    high: int | None = None,
+    high: float = math.inf,
     unit: str = "",
     error: type[EDTalkError] = ArgumentError,
 ) -> int:
     """Return the value as an int if it is a whole number from `low` to `high`; arguments as in `check_number`."""
     if not isinstance(value, bool) and isinstance(value, Integral):
         number = int(value)
-        if low <= number and (high is None or number <= high):
+        if low <= number <= high:
             return number
-    raise error(f"{name} must be a {_number('whole', low, high, None, unit)}; got {value!r}.")
+    raise error(f"{name} must be a {_number('whole', low, high, unit=unit)}; got {value!r}.")
 
 
 def check_seed(value: Any) -> int:
@@ -63,7 +63,7 @@ def check_seed(value: Any) -> int:
     raise ArgumentError(f"The seed must be a whole number of at least 0; got {value!r}.")
 
 
-def check_size(value: Any, name: str, low: int, high: int | None = None) -> tuple[int, int]:
+def check_size(value: Any, name: str, low: int, high: float = math.inf) -> tuple[int, int]:
     """Return (width, height) in pixels as two ints, each from `low` to `high`.
 
     Raises ArgumentError that begins with `name`, such as "The size of a plot".
@@ -72,19 +72,21 @@ def check_size(value: Any, name: str, low: int, high: int | None = None) -> tupl
         width, height = value
         return check_whole(width, name, low=low, high=high), check_whole(height, name, low=low, high=high)
     except (TypeError, ValueError):  # ArgumentError is a ValueError
-        sides = _number("whole", low, high, None, "pixels").replace("number", "numbers", 1)
+        sides = _number("whole", low, high, unit="pixels").replace("number", "numbers", 1)
         raise ArgumentError(f"{name} must be (width, height), {sides}; got {value!r}.") from None
 
 
-def _number(kind: str, low: float, high: float | None, above: float | None, unit: str) -> str:
+def _number(kind: str, low: float, high: float, above: float = -math.inf, unit: str = "") -> str:
     """A number of some kind in words, with its range: "finite number of seconds of at least 0"."""
-    low_in_words, high_in_words = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (low, high or 0.0))
-    bounded = high is not None and high < math.inf
-    words = f"{kind} number" if kind == "whole" or not bounded else "number"
+    words = "number" if kind == "finite" and high < math.inf else f"{kind} number"
     if unit:
         words += f" of {unit}"
-    if above is not None and above > -math.inf:
-        return f"{words} above {above:g}" + (f" and at most {high_in_words}" if bounded else "")
-    if bounded:
-        return f"{words} from {low_in_words} to {high_in_words}"
-    return f"{words} of at least {low_in_words}" if low > -math.inf else words
+    if above > -math.inf:
+        return f"{words} above {above:g}" + (f" and at most {_in_words(high)}" if high < math.inf else "")
+    if high < math.inf:
+        return f"{words} from {_in_words(low)} to {_in_words(high)}"
+    return f"{words} of at least {_in_words(low)}" if low > -math.inf else words
+
+
+def _in_words(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) and number >= 10_000 else f"{number:g}"

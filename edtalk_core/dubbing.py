@@ -18,7 +18,7 @@ import torch
 
 from .errors import ArgumentError, MotionError, VideoError
 from .face.following import FacePath, FollowMode, follow_face
-from .face.paste import ColourMatch, PasteBack
+from .face.paste import ColourMatch, PasteBack, check_feather
 from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
 from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for, resample_frames
@@ -27,6 +27,7 @@ from .motion.motion import Motion
 from .motion.operations import back_and_forth, fit_length, resample
 from .motion.sources import motion_from_audio
 from .pipeline import StageProgress, check_not_an_input, provenance
+from .progress import Progress
 from .rendering import FrameRenderer
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def dub_pictures(
     match_colours: bool = True,
     upscale: Upscale | None = None,
     renderer: FrameRenderer | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[np.ndarray]:
     """Put lips into the frames of a video as they come: the way of `dub` without files.
 
@@ -229,8 +230,7 @@ def dub_pictures(
             f"The path's crops have {path.size} px and the model {model.sizes.resolution}; follow the face with "
             f"size={model.sizes.resolution}."
         )
-    if not 0 <= feather <= 0.5:
-        raise ArgumentError(f"The feather is a share of the crop's side from 0 to 0.5, not {feather!r}.")
+    check_feather(feather)
     track = fit_length(resample(_checked_lips(lips, model), path.fps), max(1, len(path))).track("lip")
     renderer = renderer or FrameRenderer(model)
     return _dubbed(pictures, path, track, feather, match_colours, upscale, renderer, progress)
@@ -244,7 +244,7 @@ def _dubbed(
     match_colours: bool,
     upscale: Upscale | None,
     renderer: FrameRenderer,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Progress | None,
 ) -> Iterator[np.ndarray]:
     colours: ColourMatch | None = None
     stretch = -1

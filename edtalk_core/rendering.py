@@ -17,11 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_whole
 from .errors import ArgumentError, MotionError, OutOfMemory
 from .media.picture import images_to_pictures
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
 from .networks.generator import Generator, Sources
+from .progress import Progress
 
 logger = logging.getLogger("edtalk")
 
@@ -30,8 +32,6 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 WORTHWHILE = 1.5
 """How many times as fast as fp32 a lower precision must be for "auto" to choose it."""
-
-Progress = Callable[[int, int | None], None]
 
 
 class _Synthesis:
@@ -43,11 +43,11 @@ class _Synthesis:
     def __init__(self, model: EDTalk, *, precision: str = "auto", batch: int | None = None) -> None:
         if precision not in ("auto", *PRECISIONS):
             raise ArgumentError(f"The precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}.")
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            raise ArgumentError(f"A batch is a number of frames of at least 1, not {batch!r}.")
         self.model = model
         self.device = model.device
-        self.batch = batch or (4 if self.device.type == "cpu" else 8)
+        if batch is None:
+            batch = 4 if self.device.type == "cpu" else 8
+        self.batch = check_whole(batch, "The batch", low=1, unit="frames")
         if precision == "auto":
             sizes = model.sizes
             precision = fastest_precision(self.device, sizes.channels[min(64, sizes.resolution)])

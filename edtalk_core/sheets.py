@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .checks import check_number, check_whole
 from .errors import ArgumentError, MotionError
-from .motion.motion import TRACKS, Motion
+from .motion.motion import FPS, TRACKS, Motion
 from .motion.presets import expression_preset
 from .rendering import Progress, Renderer
 
@@ -133,10 +132,8 @@ def base_sheet(
         raise ArgumentError(f"A sheet shows the bases of {', '.join(get_args(Sweep))}; got {track!r}.")
     if track == "expression" and not model.sizes.expression:
         raise MotionError("This is a lip+pose model: it has no expression bases. Load EDTalk.pt to see them.")
-    if isinstance(reach, bool) or not isinstance(reach, Real) or not math.isfinite(reach) or reach <= 0:
-        raise ArgumentError(f"The reach is a finite number above 0; got {reach!r}.")
-    if isinstance(columns, bool) or not isinstance(columns, Integral) or columns < 1:
-        raise ArgumentError(f"The number of columns is a whole number of at least 1; got {columns!r}.")
+    check_number(reach, "The reach", above=0)
+    check_whole(columns, "The number of columns", low=1)
     _check_cell(cell)
     text = _text_size(cell)
     label, gap = round(1.6 * text), cell // 8
@@ -163,7 +160,7 @@ def base_sheet(
                         weights[0, base] += step
                     faces[moved].append(weights)
         rows += -(-bases // columns)
-    motion = Motion(**{name: torch.cat(weights) for name, weights in faces.items()})
+    motion = Motion(fps=FPS, **{name: torch.cat(weights) for name, weights in faces.items()})
     widest = min(columns, max(getattr(model.sizes, name) for name in shown))
     size = (widest * width, rows * height + gap // 2)
     return _compose(Renderer(model, portrait, precision=precision), motion, places, labels, size, cell, progress)
@@ -212,8 +209,4 @@ def _text_size(cell: int) -> int:
 
 
 def _check_cell(cell: int) -> None:
-    whole = isinstance(cell, Integral) and not isinstance(cell, bool)
-    if not whole or not SMALLEST_CELL <= cell <= LARGEST_CELL:
-        raise ArgumentError(
-            f"A face on a sheet has from {SMALLEST_CELL} to {LARGEST_CELL} pixels a side, a whole number; got {cell!r}."
-        )
+    check_whole(cell, "The side of a face on a sheet", low=SMALLEST_CELL, high=LARGEST_CELL, unit="pixels")

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..atomic import atomic_write
 from ..errors import ArgumentError, DownloadError
+from ..progress import Progress
 from .catalogue import FILES, FOLDERS, models_folder, repositories
 from .reading import Checkpoint, file_sha256
 
@@ -29,7 +31,6 @@ ANSWER_TIMEOUT = 12.0
 MAX_RESUMPTIONS = 20
 """How often a transfer that breaks off, but gets on each time, is taken up again."""
 
-Progress = Callable[[int, "int | None"], None]
 Result = TypeVar("Result")
 
 
@@ -136,10 +137,9 @@ def read_record(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _write_record(folder: Path, name: str, found: dict[str, Any]) -> None:
     record = read_record(folder) | {name: found}
-    partial = folder / f"{RECORD}.partial"
     try:
-        partial.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-        partial.replace(folder / RECORD)
+        with atomic_write(folder / RECORD) as partial:
+            partial.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     except OSError as error:  # a read-only models folder is no reason not to use what is in it
         logger.warning("The SHA-256 of %s could not be recorded in %s (%s).", name, folder, error.strerror)
 

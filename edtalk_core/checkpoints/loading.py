@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
 from ..networks.audio_to_lip import AudioToLip
 from ..networks.pose_flow import PoseFlow
+from ..progress import Progress
 from .bundle import merge, read_fps, read_presets
 from .catalogue import FILES, MODELS, models_folder
 from .download import check_hash, download
@@ -27,7 +28,7 @@ def load_model(
     *paths: str | Path,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> EDTalk:
     """Load a model from one or several files: `load_model("EDTalk.pt", "Audio2Lip.pt")`. Returned in evaluation mode.
 
@@ -67,7 +68,7 @@ def load_model(
     return model
 
 
-def _locate(name: str, progress: Callable[[int, int | None], None] | None) -> list[Path]:
+def _locate(name: str, progress: Progress | None) -> list[Path]:
     """The files behind a path or a name; published ones are fetched when they are nowhere."""
     if name == "demo":
         return [builtin_file("demo.safetensors")]

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..checks import check_number, check_size, check_whole
 from ..errors import ArgumentError, PictureError
 from .crop import face_template
 from .geometry import invert, transform, warp
@@ -26,6 +27,11 @@ _RING = 128
 """Side of the crop at which colours are compared."""
 
 
+def check_feather(feather: float) -> float:
+    """Return the width of a mask's soft edge as a share of the crop's side; ArgumentError unless it is 0 to 0.5."""
+    return check_number(feather, "The feather, a share of the crop's side,", low=0, high=0.5)
+
+
 class ColourMatch:
     """Takes what frames have of a tint against their surroundings out of them.
 
@@ -39,9 +45,7 @@ class ColourMatch:
     """
 
     def __init__(self, follow: float = 0.0) -> None:
-        if not 0 <= follow <= 1:
-            raise ArgumentError(f"The share of each frame that colours follow is a number from 0 to 1, not {follow!r}.")
-        self.follow = follow
+        self.follow = check_number(follow, "The share of each frame that colours follow", low=0, high=1)
         self.tint: np.ndarray | None = None
         """(3, 3): what is added to a frame, of 0 to 1, a row for each of 1, x and y in -1..1 across the crop; None
         before the first frame."""
@@ -106,14 +110,11 @@ class PasteBack:
         landmarks: np.ndarray | None = None,
     ) -> None:
         self._matrix = _checked_matrix(matrix)
-        self.source_size = width, height = _checked_size(source_size)
-        if isinstance(crop_size, bool) or not isinstance(crop_size, (int, np.integer)) or crop_size < 16:
-            raise ArgumentError(f"crop_size is the crop's side, a whole number of at least 16 px, not {crop_size!r}.")
-        self._crop_size = int(crop_size)
+        self.source_size = width, height = check_size(source_size, "The size of a picture", 1)
+        self._crop_size = check_whole(crop_size, "crop_size, the side of the crop,", low=16, unit="pixels")
         if area not in AREAS:
             raise ArgumentError(f"The area to paste is one of {', '.join(AREAS)}, not {area!r}.")
-        if not 0 <= feather <= 0.5:  # also False for NaN
-            raise ArgumentError(f"The feather is a share of the crop's side from 0 to 0.5, not {feather!r}.")
+        check_feather(feather)
         if landmarks is not None:
             landmarks = _checked_landmarks(landmarks)
 
@@ -362,12 +363,6 @@ def _checked_matrix(matrix: np.ndarray) -> np.ndarray:
     if values.shape != (2, 3) or not np.isfinite(values).all() or abs(np.linalg.det(values[:, :2])) < 1e-9:
         raise ArgumentError(f"A crop's matrix is (2, 3), finite and invertible (Crop.matrix), not {matrix!r}.")
     return values
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    if len(size) != 2 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in size):
-        raise ArgumentError(f"The size of a picture is (width, height) in pixels, not {size!r}.")
-    return int(size[0]), int(size[1])
 
 
 def _checked_landmarks(landmarks: np.ndarray) -> np.ndarray:

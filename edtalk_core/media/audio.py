@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..checks import check_number
 from ..errors import ArgumentError, AudioError
 from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
 
@@ -134,8 +135,7 @@ def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Au
         ArgumentError: a length that is negative, not finite or above an hour.
     """
     for name, seconds in (("before_s", before_s), ("after_s", after_s)):
-        if not 0 <= seconds <= 3600:  # also False for NaN
-            raise ArgumentError(f"{name} is the seconds of silence to add, from 0 to 3600; got {seconds}.")
+        check_number(seconds, f"{name}, the silence to add,", low=0, high=3600, unit="seconds")
     before, after = round(before_s * audio.sample_rate), round(after_s * audio.sample_rate)
     channels, length = audio.samples.shape
     samples = np.zeros((channels, before + length + after), np.float32)

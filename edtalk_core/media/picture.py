@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
 
+from ..atomic import atomic_write
 from ..errors import PictureError
 from .streams import existing_file
 
@@ -85,14 +85,9 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     encoded = io.BytesIO()
     # Full colour resolution: halved chroma smears lips and eyes at 256 px.
     Image.fromarray(picture).save(encoded, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
-    working = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            working.write_bytes(encoded.getbuffer())
-            os.replace(working, path)
-        except BaseException:
-            working.unlink(missing_ok=True)
-            raise
+        with atomic_write(path) as partial:
+            partial.write_bytes(encoded.getbuffer())
     except OSError as error:
         raise PictureError(
             f"Cannot write {path}: {error.strerror or error}. Check that its folder exists, may be written to and has "

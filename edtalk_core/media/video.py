@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import check_number
 from ..errors import ArgumentError, VideoError
 from .audio import Audio
 from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
@@ -76,9 +77,7 @@ def frame_count_for(duration_s: float, fps: float | Fraction) -> int:
     Raises:
         ArgumentError: a duration that is negative or not finite, or no frame rate.
     """
-    if not 0 <= duration_s < math.inf:  # also False for NaN
-        raise ArgumentError(f"A duration is a number of seconds from 0 on, got {duration_s!r}.")
-    return round(duration_s * float(exact_fps(fps)))
+    return round(check_number(duration_s, "A duration", low=0, unit="seconds") * float(exact_fps(fps)))
 
 
 class VideoReader:

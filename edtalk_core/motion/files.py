@@ -7,17 +7,16 @@ text metadata: format="edtalk-motion", format_version="1", fps, and whatever els
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..atomic import atomic_write
 from ..errors import ArgumentError, EDTalkError, MotionError
 from .motion import TRACKS, Motion
 
@@ -64,7 +63,7 @@ def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[
             raise ArgumentError(f"A motion of {motion.frames:,} frames is too long for JSON; name it .safetensors.")
     else:
         raise ArgumentError(f"A motion file's name ends in .safetensors or .json; got {path.name!r}.")
-    write_atomically(path, data)
+    write_file(path, data)
     return path
 
 
@@ -156,19 +155,15 @@ def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any
         raise MotionError(f"{path} is not readable as JSON ({error}); expected {expected}.") from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file under a temporary name beside `path`, then move it there. MotionError when that fails."""
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that appears complete or not at all. Raises MotionError when that fails."""
     if not path.parent.is_dir():
         raise MotionError(f"{path} cannot be written: there is no folder {path.parent}.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with atomic_write(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise MotionError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 _EXPECTED = "a motion file (.safetensors or .json, written by save_motion)"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 
-from ..errors import ArgumentError
+from ..checks import check_number, check_seed
 from ..media.video import frame_count_for
 from .motion import FPS, Motion
 from .operations import hold
@@ -57,10 +56,8 @@ def idle_motion(
         ArgumentError: a number out of range.
         MotionError: the anchor has no pose, or the frame rate is out of range.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise ArgumentError(f"The seed must be a whole number of at least 0; got {seed!r}.")
-    if isinstance(amount, bool) or not isinstance(amount, Real) or not math.isfinite(amount) or amount < 0:
-        raise ArgumentError(f"The amount must be a finite number of at least 0; got {amount!r}.")
+    check_seed(seed)
+    check_number(amount, "The amount", low=0)
     first = Motion(pose=anchor.track("pose")[:1], fps=fps)
     still = hold(first, max(1, frame_count_for(duration, fps)))
     frames, bases = still.track("pose").shape

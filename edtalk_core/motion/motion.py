@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import cast
 
 import torch
 
+from ..checks import check_number
 from ..errors import ArgumentError, MotionError
 
 LIP, POSE, EXPRESSION = 20, 6, 10
@@ -131,9 +131,7 @@ class Motion:
 
 def checked_fps(fps: object) -> float:
     """The frame rate as float; MotionError unless it is a number above 0 and at most MAX_FPS."""
-    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) <= MAX_FPS:
-        raise MotionError(f"A frame rate must be a number above 0 and at most {MAX_FPS:g}; got {fps!r}.")
-    return float(fps)
+    return check_number(fps, "A frame rate", above=0, high=MAX_FPS, error=MotionError)
 
 
 def _checked_track(name: str, value: object) -> torch.Tensor:

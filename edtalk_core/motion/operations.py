@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..checks import check_number, check_whole
 from ..errors import ArgumentError, MotionError
 from .motion import Motion, checked_fps
 
@@ -57,7 +58,7 @@ def resample(motion: Motion, fps: float) -> Motion:
     if fps == motion.fps:
         return motion
     frames = max(1, round(motion.duration * fps))
-    _check_frames(frames)
+    check_whole(frames, "The number of frames", low=1, high=MAX_FRAMES)
     position = torch.arange(frames, dtype=torch.float64) * motion.fps / fps
     nearest = position.round()
     position = torch.where((position - nearest).abs() < 1e-6, nearest, position).clamp(max=motion.frames - 1)
@@ -78,7 +79,7 @@ def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: floa
     again, where `crossfade` seconds (at most half the motion) of its end flow into its start so that the seam does
     not jump; "ping-pong" runs backwards and forwards without showing the turning frames twice.
     """
-    _check_frames(frames)
+    check_whole(frames, "The number of frames", low=1, high=MAX_FRAMES)
     _check_mode(mode)
     overlap = _overlap(crossfade, motion.fps)
     if overlap and mode != "repeat":
@@ -123,7 +124,7 @@ def back_and_forth(count: int, frames: int) -> torch.Tensor:
 
 def loop(motion: Motion, duration: float, mode: Mode = "repeat", crossfade: float = 0.0) -> Motion:
     """`fit_length` in seconds: the motion cut or looped to round(duration * fps) frames, at least 1."""
-    _check_number(duration, "The duration", low=0.0)
+    check_number(duration, "The duration", low=0.0)
     return fit_length(motion, max(1, round(duration * motion.fps)), mode, crossfade)
 
 
@@ -295,7 +296,7 @@ def smooth_motion(motion: Motion, sigma: float, tracks: Sequence[str] | None = N
     At both ends the kernel is renormalised over the frames that exist, so that a constant stays constant and the
     ends are not drawn to zero. `tracks` names what to smooth; by default all.
     """
-    _check_number(sigma, "The width of the smoothing (sigma)", low=0.0)
+    check_number(sigma, "The width of the smoothing (sigma)", low=0.0)
     smoothed = {name: motion.track(name) for name in (motion.tracks if tracks is None else tracks)}
     deviation = sigma * motion.fps
     if deviation < 1e-3:
@@ -313,8 +314,8 @@ def smooth_motion(motion: Motion, sigma: float, tracks: Sequence[str] | None = N
 def trim(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
     """The part from `start` to `end` in seconds (by default to the end), cut at the nearest frames."""
     end = motion.duration if end is None else end
-    _check_number(start, "The start of a trim")
-    _check_number(end, "The end of a trim")
+    check_number(start, "The start of a trim")
+    check_number(end, "The end of a trim")
     first, stop = round(start * motion.fps), round(end * motion.fps)
     if not 0 <= first < stop <= motion.frames:
         raise ArgumentError(
@@ -393,24 +394,13 @@ def _ramp(frames: int) -> torch.Tensor:
 
 
 def _overlap(crossfade: float, fps: float) -> int:
-    _check_number(crossfade, "The cross-fade", low=0.0)
+    check_number(crossfade, "The cross-fade", low=0.0)
     return round(crossfade * fps)
-
-
-def _check_frames(frames: int) -> None:
-    if isinstance(frames, bool) or not isinstance(frames, Integral) or not 1 <= frames <= MAX_FRAMES:
-        raise ArgumentError(f"The number of frames must be a whole number from 1 to {MAX_FRAMES:,}; got {frames!r}.")
 
 
 def _check_mode(mode: str) -> None:
     if mode not in MODES:
         raise ArgumentError(f"There is no mode {mode!r} to continue a motion; the modes are {', '.join(MODES)}.")
-
-
-def _check_number(value: float, what: str, low: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < low:
-        bound = "" if low == -math.inf else f" of at least {low:g}"
-        raise ArgumentError(f"{what} must be a finite number{bound}; got {value!r}.")
 
 
 def _check_same_tracks(motions: Sequence[Motion], doing: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, MotionError
+from ..checks import check_size
+from ..errors import MotionError
 from .motion import Motion
 from .operations import align
 
@@ -91,7 +91,7 @@ def plot_motion(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    width, height = _checked_size(size)
+    width, height = check_size(size, "The size of a plot", SMALLEST_SIDE, LARGEST_SIDE)
     names = tuple(motion.tracks) if tracks is None else tuple(dict.fromkeys(tracks))
     shown = motion.select(*names)
     duration = max(motion.duration, before.duration if before is not None else 0.0)
@@ -283,16 +283,3 @@ def _mixed(colour: tuple[int, int, int], other: tuple[int, int, int], share: flo
 
 def _in_words(motion: Motion) -> str:
     return f"{motion.frames:,} frame{'s' * (motion.frames > 1)} · {motion.fps:g} fps · {motion.duration:.2f} s"
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    valid = len(size) == 2 and all(
-        isinstance(side, Integral) and not isinstance(side, bool) and SMALLEST_SIDE <= side <= LARGEST_SIDE
-        for side in size
-    )
-    if not valid:
-        raise ArgumentError(
-            f"The size of a plot is (width, height), whole numbers from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels; got "
-            f"{size!r}."
-        )
-    return int(size[0]), int(size[1])

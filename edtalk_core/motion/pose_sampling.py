@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable
-from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, MotionError
+from ..checks import check_number, check_seed, check_whole
+from ..errors import MotionError
 from ..networks.pose_flow import PoseFlow
+from ..progress import Progress
 from .motion import FPS, Motion
 
 
@@ -24,7 +23,7 @@ def sample_pose(
     temperature: float = 1.0,
     amount: float = 1.0,
     *,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Motion:
     """Sample a pose track from the flow (equation 2), starting at the anchor and staying around it.
 
@@ -50,13 +49,10 @@ def sample_pose(
         ArgumentError: a number out of range.
         MotionError: the anchor has another number of pose weights than the flow.
     """
-    if isinstance(frames, bool) or not isinstance(frames, Integral) or frames < 1:
-        raise ArgumentError(f"The number of frames must be a whole number of at least 1; got {frames!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise ArgumentError(f"The seed must be a whole number of at least 0; got {seed!r}.")
+    check_whole(frames, "The number of frames", low=1)
+    check_seed(seed)
     for name, value in (("temperature", temperature), ("amount", amount)):
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
-            raise ArgumentError(f"The {name} must be a finite number of at least 0; got {value!r}.")
+        check_number(value, f"The {name}", low=0)
     if anchor.shape != (flow.pose,):
         raise MotionError(
             f"The anchor has the shape {tuple(anchor.shape)} and the pose flow makes {flow.pose} weights a frame: they "

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from ..builtin_files import builtin_file
+from ..checks import check_number
 from ..errors import ArgumentError, MotionError
-from .files import file_kind, read_json, write_atomically
+from .files import file_kind, read_json, write_file
 from .motion import Motion
 from .operations import blend
 
@@ -113,8 +112,7 @@ def blend_presets(first: Preset, second: Preset, amount: float, name: str) -> Pr
         raise MotionError(
             f"The presets {first.name!r} and {second.name!r} belong to different models and cannot be blended."
         )
-    if isinstance(amount, bool) or not isinstance(amount, Real) or not math.isfinite(amount):
-        raise ArgumentError(f"The amount of a blend must be a finite number; got {amount!r}.")
+    check_number(amount, "The amount of a blend")
     weights = tuple(amount * a + (1 - amount) * b for a, b in zip(first.weights, second.weights, strict=True))
     about = f"{amount:g} {first.name} + {1 - amount:g} {second.name}"
     return Preset(name, weights, about, first.model or second.model)
@@ -134,7 +132,7 @@ def save_preset(preset: Preset, path: str | os.PathLike[str]) -> Path:
         "weights": list(preset.weights),
     }
     lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8", "replace"))
+    write_file(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8", "replace"))
     return path
 
 
@@ -248,12 +246,8 @@ def _anchor_motion(presets: Presets, anchor: Anchor) -> Motion:
 
 
 def _checked_strength(strength: float) -> float:
-    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
-        raise ArgumentError(
-            f"The strength of an expression is a number from 0 (the face's own) over 1 (the preset) to "
-            f"{MAX_STRENGTH:g}; got {strength!r}."
-        )
-    return float(strength)
+    name = "The strength of an expression (0 is the face's own, 1 the preset)"
+    return check_number(strength, name, low=0, high=MAX_STRENGTH)
 
 
 def _checked_weights(weights: Any, what: str) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from ..checks import check_whole
 from ..errors import ArgumentError, MotionError, VideoError
 from ..face.crop import VideoCrop, crop_video
 from ..media.audio import Audio, pad_silence, read_audio
@@ -17,6 +18,7 @@ from ..media.mel import AudioFeatures, encode_audio
 from ..media.picture import picture_to_image
 from ..media.video import VideoReader, frame_count_for, resample_frames
 from ..networks.pose_flow import frame_spectra
+from ..progress import Progress
 from .files import file_kind
 from .keys import frames_until
 from .motion import FPS, Motion, checked_fps
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..model import EDTalk
-
-Progress = Callable[[int, int | None], None]
-"""Called as progress(frames done, frames in all or None); what it raises stops the work and reaches the caller."""
 
 
 def motion_from_audio(
@@ -66,7 +65,7 @@ def motion_from_audio(
             "This model has no audio-to-lip network, so it cannot read lips off a sound. Load Audio2Lip.pt with it: "
             "load_model('EDTalk.pt', 'Audio2Lip.pt')."
         )
-    _check_batch(batch)
+    check_whole(batch, "The batch", low=1, unit="frames")
     features = _features(audio, silence_before, silence_after)
     parameter = next(network.parameters())
     lips = []
@@ -143,7 +142,7 @@ def motion_from_frames(
         duration: seconds that they last, to tell the progress of.
         face: and the others: see `motion_from_video`.
     """
-    _check_batch(batch)
+    check_whole(batch, "The batch", low=1, unit="frames")
     passes = 1 if box is not None or crop == "none" else 2
     expected = round(duration * FPS)
     searched = 0
@@ -282,8 +281,3 @@ def _features(
 def _check_has_expressions(model: EDTalk) -> None:
     if not model.sizes.expression:
         raise MotionError("This is a lip+pose model: it has no expressions. Load EDTalk.pt for emotions.")
-
-
-def _check_batch(batch: int) -> None:
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise ArgumentError(f"The batch must be a whole number of at least 1; got {batch!r}.")

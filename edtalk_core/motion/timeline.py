@@ -11,12 +11,10 @@ Times, easings and separators are as in `keys`. A value is an emotion of the mod
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-
 import torch
 
-from ..errors import ArgumentError, EDTalkError
+from ..checks import check_number
+from ..errors import EDTalkError
 from .keys import EASINGS, REACHED, Key, entry_error, parse_keys
 from .motion import FPS, Motion, checked_fps
 from .operations import hold
@@ -39,8 +37,7 @@ def expression_timeline(text: str, presets: Presets, anchor: Anchor, duration: f
     heading. Raises MotionError naming the line and what is wrong with it, and ArgumentError for a bad duration.
     """
     fps = checked_fps(fps)
-    if isinstance(duration, bool) or not isinstance(duration, Real) or not math.isfinite(duration) or duration < 0:
-        raise ArgumentError(f"The duration must be a finite number of seconds of at least 0; got {duration!r}.")
+    check_number(duration, "The duration", low=0, unit="seconds")
     keys = parse_timeline(text)
     expression_preset(presets, OWN, 1.0, anchor)  # an anchor that is wrong is no fault of a line
     expressions = [_expression(key, presets, anchor) for key in keys]

@@ -7,7 +7,7 @@ sample goes on for as long as the sound does and has no seams, and the head stay
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UnsupportedCheckpoint
+from ..progress import Progress
 
 HEAD = 16
 """Width of an attention head; their number follows from the width."""
@@ -323,7 +324,7 @@ class PoseFlow(nn.Module):
         audio: Tensor | None = None,
         *,
         first: Tensor | None = None,
-        progress: Callable[[int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Equation 2: noise z (B,T,pose) and audio features (B,T,audio) -> pose (B,T,pose), frame after frame.
 
@@ -358,7 +359,7 @@ class PoseFlow(nn.Module):
         seed: int = 0,
         temperature: float = 1.0,
         first: Tensor | None = None,
-        progress: Callable[[int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Draw head motion (frames,pose) with z ~ N(0, temperature^2), for audio features (frames,audio) if given.
 

@@ -33,7 +33,7 @@ def test_anything_else_is_refused(value: Any):
         ({}, "a finite number;"),
         ({"low": 0}, "a finite number of at least 0;"),
         ({"low": 0, "unit": "seconds"}, "a finite number of seconds of at least 0;"),
-        ({"low": 0.5, "high": 2000}, "a number from 0.5 to 2,000;"),
+        ({"low": 0.5, "high": 2000}, "a number from 0.5 to 2000;"),
         ({"above": 0}, "a finite number above 0;"),
         ({"above": 0, "high": 1000.0}, "a number above 0 and at most 1000;"),
     ],
@@ -96,5 +96,5 @@ def test_sizes_pass_as_two_ints(size: Any):
 def test_other_sizes_are_refused(size: Any):
     with pytest.raises(ArgumentError) as caught:
         check_size(size, "The size of a plot", 16, 4096)
-    expected = "must be (width, height), whole numbers of pixels from 16 to 4,096"
+    expected = "must be (width, height), whole numbers of pixels from 16 to 4096"
     assert str(caught.value) == f"The size of a plot {expected}; got {size!r}."

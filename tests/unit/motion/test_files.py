@@ -116,10 +116,10 @@ def test_a_file_is_replaced_as_a_whole_and_has_usual_rights(tmp_path, ending):
 def test_failing_to_write_keeps_the_old_file_and_leaves_nothing(tmp_path, ending, monkeypatch):
     path = save_motion(random_motion(), tmp_path / f"m.{ending}")
 
-    def fail(self, target):
+    def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.Path, "replace", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(MotionError, match="No space left"):
         save_motion(random_motion(3), path)
     assert load_motion(path).frames == 7
