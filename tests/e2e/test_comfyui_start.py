@@ -30,9 +30,9 @@ def listing(folder: Path) -> set[str]:
 
 
 def load(install: ComfyInstall, pack: Path, base: Path) -> dict:
-    """What support/measure_start.py sees while ComfyUI loads a pack."""
+    """What tools/measure_start.py sees while ComfyUI loads a pack."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    command = [install.python, ROOT / "tests/support/measure_start.py", install.checkout, pack, base]
+    command = [install.python, ROOT / "tools/measure_start.py", install.checkout, pack, base]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

@@ -144,5 +144,5 @@ def test_pictures_are_there_and_small():
 
 
 def test_pictures_can_be_made_anew():
-    maker = (ROOT / "tests/support/make_help_pictures.py").read_text(encoding="utf-8")
+    maker = (ROOT / "tools/help_pictures.py").read_text(encoding="utf-8")
     assert set(re.findall(r'^@picture_of\("(\w+)"\)$', maker, re.MULTILINE)) == set(NODES)

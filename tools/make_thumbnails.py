@@ -1,6 +1,6 @@
 """Make the thumbnails of the workflows anew: each is run in ComfyUI's editor as it ships, and shows what came out.
 
-    python tests/support/make_thumbnails.py [WORKFLOW ...]
+    python tools/make_thumbnails.py [WORKFLOW ...]
 
 All of workflows/*.json, or those named (`talk`), get a .jpg of the same name. Run it after the demo weights or a
 workflow have changed; it takes some minutes, and needs what the tests in the editor need (the extra `e2e`, ComfyUI and
@@ -16,13 +16,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests/support"))
+
 from comfy_install import find_comfyui
 from comfy_server import ComfyServer, Run
 from front_end import open_front_end
-from PIL import Image
 from videos import read_video
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
 
 WIDTH = 400

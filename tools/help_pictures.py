@@ -1,157 +1,22 @@
-"""Make the pictures of the nodes' help pages anew: each node is run in a ComfyUI server, on the examples that ship.
-
-    python tests/support/make_help_pictures.py [NODE_ID ...]
-
-All of them, or those named, are written to nodes/web/docs/pictures. Run it after the demo weights or what a node makes
-have changed; it takes some minutes, and needs what the tests against a server need (the extra `e2e` and ComfyUI, see
-CONTRIBUTING.md). It prints what each picture weighs.
-"""
+"""What the picture of each node's help page shows: `MAKERS`, by node id, in the order of the graph."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comfy_install import find_comfyui
-from comfy_server import Client, ComfyServer, Run
-from PIL import Image, ImageDraw, ImageFont
+from picture_layout import GAP, PAPER, SHADE, WIDTH, column, fitted, moving, row, spread, titled, waveform, words
+from picture_scenes import ANIMATION_FPS, Link, Node, Picture, Scene, Studio
+from PIL import Image
 
-from edtalk_core.media.audio import read_audio
-
-ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ROOT / "nodes/web/docs/pictures"
-
-WIDTH = 640
-"""Pixels of a page's picture: the editor shows it 200 to 600 wide, on screens of up to two pixels a point."""
-GAP = 6
-LABEL = 20
-"""Height in pixels of a line of text."""
-PAPER, INK, SHADE, CURVE = "#ffffff", "#1e1e1e", "#dfe7f2", "#2b6cb0"
-ANIMATION_FPS, MOVING_FRAMES = 12.5, 38
+MOVING_FRAMES = 38
 """Of pictures that move: three seconds, with as many frames as it takes to see how."""
 
-Picture = Image.Image
 Made = Picture | list[Picture]
 """A picture, or the frames of one that moves."""
-Link = list[Any]
-
-
-class Node:
-    """A node of a graph; `node[1]` is its second output, to be plugged in."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __getitem__(self, output: int) -> Link:
-        return [self.name, output]
-
-
-class Graph:
-    """A prompt that grows; what is not given of a node's widgets is at its default, as in the editor."""
-
-    def __init__(self, object_info: dict[str, Any]) -> None:
-        self._object_info = object_info
-        self.prompt: dict[str, dict[str, Any]] = {}
-
-    def add(self, kind: str, **inputs: Any) -> Node:
-        """A node with inputs: values, or outputs of other nodes."""
-        spec = self._object_info[kind]["input"]
-        defaults = {
-            name: details["default"]
-            for group in ("required", "optional")
-            for name, (_, details) in ((name, (*one, {})[:2]) for name, one in spec.get(group, {}).items())
-            if "default" in details
-        }
-        node = Node(str(len(self.prompt) + 1))
-        self.prompt[node.name] = {"class_type": kind, "inputs": defaults | inputs}
-        return node
-
-
-class Studio:
-    """A server, and what pictures need of it."""
-
-    def __init__(self, server: ComfyServer, client: Client) -> None:
-        self._server = server
-        self._client = client
-        self._object_info = server.get("/object_info")
-
-    def graph(self) -> Graph:
-        """An empty one."""
-        return Graph(self._object_info)
-
-    def run(self, graph: Graph) -> Run:
-        """Run it. RuntimeError when it fails."""
-        run = self._client.run(graph.prompt, seconds=1800)
-        if run.status != "success":
-            raise RuntimeError(json.dumps(run.error, indent=1)[:4000])
-        return run
-
-    def file(self, shown: dict[str, str]) -> Path:
-        """The file that an output describes."""
-        return self._server.file(shown)
-
-    def look(self, graph: Graph, *links: Link) -> list[list[Picture]]:
-        """Run a graph and give the IMAGEs at these links, each as a list of pictures."""
-        previews = [graph.add("PreviewImage", images=link) for link in links]
-        run = self.run(graph)
-        return [
-            [Image.open(self.file(shown)).convert("RGB") for shown in run.outputs[preview.name]["images"]]
-            for preview in previews
-        ]
-
-    def listen(self, graph: Graph, link: Link) -> tuple[np.ndarray, int]:
-        """Run a graph and give the AUDIO at a link: samples (N,) and their rate."""
-        saved = graph.add("SaveAudio", audio=link, filename_prefix="audio/help")
-        run = self.run(graph)
-        sound = read_audio(self.file(run.outputs[saved.name]["audio"][0]))
-        return sound.samples.mean(axis=0), sound.sample_rate
-
-
-class Scene:
-    """The nodes that most pictures begin with."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.examples = graph.add("EDTalkExampleInputs")
-        self.astronaut, self.speech, self.driver, self.man = (self.examples[output] for output in range(4))
-        self.model = graph.add("EDTalkLoadModel")[0]
-
-    def portrait(self, image: Link | None = None, **inputs: Any) -> Node:
-        """Load Portrait, of the generated man unless told otherwise."""
-        return self.graph.add("EDTalkLoadPortrait", model=self.model, image=image or self.man, **inputs)
-
-    def heard(self, **inputs: Any) -> Node:
-        """Encode Audio of the speech."""
-        return self.graph.add("EDTalkEncodeAudio", audio=self.speech, **inputs)
-
-    def lips(self, heard: Node) -> Link:
-        """The lips that say it."""
-        return self.graph.add("EDTalkLipFromAudio", model=self.model, features=heard[0])[0]
-
-    def acted(self) -> Node:
-        """Weights from Video of the driver."""
-        return self.graph.add("EDTalkWeightsFromVideo", model=self.model, video=self.driver)
-
-    def emotion(self, portrait: Link, name: str, strength: float = 1.0) -> Link:
-        """Expression Preset."""
-        return self.graph.add("EDTalkExpressionPreset", portrait=portrait, emotion=name, strength=strength)[0]
-
-    def frames(self, portrait: Link, fps: float = ANIMATION_FPS, count: int = 0, **inputs: Any) -> Link:
-        """Render Frames; so many, or as long as the motion is."""
-        if count:
-            inputs |= {"length": "frames", "frames": count}
-        return self.graph.add("EDTalkRenderFrames", portrait=portrait, fps=fps, **inputs)[0]
-
-    def plot(self, motion: Link, width: int = WIDTH, height: int = 300, **inputs: Any) -> Link:
-        """Plot Motion."""
-        return self.graph.add("EDTalkPlotMotion", motion=motion, width=width, height=height, **inputs)[0]
-
 
 MAKERS: dict[str, Callable[[Studio], Made]] = {}
 
@@ -164,77 +29,6 @@ def picture_of(node_id: str) -> Callable[[Callable[[Studio], Made]], Callable[[S
         return maker
 
     return register
-
-
-# How pictures are put together
-
-
-def fitted(picture: Picture, width: int) -> Picture:
-    """The picture at a width."""
-    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-
-
-def row(pictures: Sequence[Picture], width: int = WIDTH) -> Picture:
-    """Pictures of one shape side by side, `width` in all."""
-    each = (width - GAP * (len(pictures) - 1)) // len(pictures)
-    cells = [fitted(picture, each) for picture in pictures]
-    sheet = Image.new("RGB", (width, max(cell.height for cell in cells)), PAPER)
-    for place, cell in enumerate(cells):
-        sheet.paste(cell, (place * (each + GAP), 0))
-    return sheet
-
-
-def column(pictures: Sequence[Picture]) -> Picture:
-    """Pictures of one width, one above the other."""
-    sheet = Image.new(
-        "RGB", (pictures[0].width, sum(one.height for one in pictures) + GAP * (len(pictures) - 1)), PAPER
-    )
-    top = 0
-    for one in pictures:
-        sheet.paste(one, (0, top))
-        top += one.height + GAP
-    return sheet
-
-
-def titled(picture: Picture, text: str) -> Picture:
-    """The picture with a line of text above it."""
-    sheet = Image.new("RGB", (picture.width, picture.height + LABEL), PAPER)
-    sheet.paste(picture, (0, LABEL))
-    draw = ImageDraw.Draw(sheet)
-    draw.text((picture.width / 2, LABEL / 2), text, INK, ImageFont.load_default(14), "mm")
-    return sheet
-
-
-def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """So many of them, evenly spread over all."""
-    return [pictures[round(place)] for place in np.linspace(0, len(pictures) - 1, count)]
-
-
-def moving(*clips: Sequence[Picture], width: int = 400) -> list[Picture]:
-    """Clips side by side as the frames of one that moves, as long as the shortest."""
-    return [row(pictures, width) for pictures in zip(*clips, strict=False)]
-
-
-def waveform(samples: np.ndarray, height: int = 90, width: int = WIDTH) -> Picture:
-    """A sound, drawn: for each column of pixels its lowest and highest sample."""
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    middle, reach = height / 2, 0.45 * height / max(float(np.abs(samples).max()), 1e-6)
-    for x, part in enumerate(np.array_split(samples, width)):
-        draw.line([(x, middle - reach * part.max()), (x, middle - reach * part.min())], CURVE)
-    return sheet
-
-
-def words(lines: Sequence[str], width: int = WIDTH) -> Picture:
-    """Lines of text, cut at the edge."""
-    sheet = Image.new("RGB", (width, LABEL * len(lines) + 2 * GAP), SHADE)
-    draw = ImageDraw.Draw(sheet)
-    for number, line in enumerate(lines):
-        draw.text((2 * GAP, GAP + number * LABEL), line, INK, ImageFont.load_default(14))
-    return sheet
-
-
-# The nodes, in the order of the graph
 
 
 @picture_of("EDTalkExampleInputs")
@@ -615,49 +409,3 @@ def base_explorer(studio: Studio) -> Made:
     scene = Scene(studio.graph())
     sheet = scene.graph.add("EDTalkBaseExplorer", portrait=scene.portrait()[0], track="pose", columns=2, cell=104)
     return studio.look(scene.graph, sheet[0])[0][0]
-
-
-def save(made: Made, path: Path) -> None:
-    """As WebP: small, and every browser shows it, moving or not."""
-    if isinstance(made, list):
-        made[0].save(
-            path,
-            save_all=True,
-            append_images=made[1:],
-            duration=round(1000 / ANIMATION_FPS),
-            loop=0,
-            quality=55,
-            method=6,
-        )
-    else:
-        made.save(path, quality=80, method=6)
-
-
-def main() -> None:
-    """Make those that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nodes", nargs="*", metavar="NODE_ID", help=f"of {', '.join(MAKERS)}; default: all")
-    wanted = parser.parse_args().nodes or list(MAKERS)
-    if unknown := set(wanted) - set(MAKERS):
-        parser.error(f"no picture is known of {', '.join(sorted(unknown))}")
-    PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        server = ComfyServer(find_comfyui(), Path(folder, "base"))
-        server.start()
-        try:
-            client = Client(server)
-            studio = Studio(server, client)
-            for node_id in wanted:
-                path = PICTURES / f"{node_id}.webp"
-                save(MAKERS[node_id](studio), path)
-                sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB\n")
-                sys.stdout.flush()
-            client.close()
-        finally:
-            server.stop()
-    total = sum(file.stat().st_size for file in PICTURES.iterdir())
-    sys.stdout.write(f"all pictures: {total / 1000:.0f} kB\n")
-
-
-if __name__ == "__main__":
-    main()
