@@ -65,7 +65,8 @@ def _safetensors_format(path: Path) -> str | None:
 
 def _checkpoint(path: Path) -> dict[str, Any]:
     from .checkpoints.reading import read_checkpoint
-    from .checkpoints.recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
+    from .parts import PARTS
+    from .recognition import recognise
 
     checkpoint = read_checkpoint(path)
     recognised = recognise(checkpoint.tensors, str(path))
@@ -74,8 +75,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "kind": "checkpoint",
         "variant": recognised.variant,
         "sizes": json.loads(recognised.sizes.to_json()) if recognised.sizes else None,
-        "audio_to_lip": bool(recognised.part(AUDIO_TO_LIP)),
-        "pose_flow": bool(recognised.part(POSE_FLOW)),
+        **{part.name: part.name in recognised.parts for part in PARTS},
         "emotions": list(json.loads(metadata.get("presets", "{}"))),
         "parameters": sum(value.numel() for value in recognised.tensors.values()),
         "precisions": sorted({str(value.dtype).removeprefix("torch.") for value in recognised.tensors.values()}),

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .errors import ArgumentError, MotionError
+from .errors import ArgumentError, MotionError, UnsupportedCheckpoint
 from .motion.motion import FPS, TRACKS, Motion
-from .networks.audio_to_lip import AudioToLip
-from .networks.banks import Bank, orthonormal
-from .networks.encoder import Encoder
-from .networks.generator import Generator
-from .networks.layers import EqualLinear
 from .networks.sizes import ModelSizes
+from .networks.talking_head import TalkingHead
+from .parts import PARTS, PartAttributes
+from .recognition import recognise
 
-if TYPE_CHECKING:
-    from .networks.pose_flow import PoseFlow
+logger = logging.getLogger("edtalk")
 
 
 @dataclass(frozen=True)
@@ -34,83 +31,58 @@ class Portrait:
     """The portrait's own lip, pose and expression: what stays when a track is not driven. One frame."""
 
 
-class EDTalk(nn.Module):
-    """Encoder, generator, banks and heads; with `audio_to_lip` and `pose_flow` where the files held them.
-
-    Modules carry the names of the published checkpoints, so that their tensors load as they are.
-    """
+class EDTalk(TalkingHead, PartAttributes):
+    """The talking head with the parts that its files held (see `parts`), its presets and its frame rate."""
 
     def __init__(self, sizes: ModelSizes) -> None:
-        super().__init__()
-        self.sizes = sizes
+        super().__init__(sizes)
         self.fps = FPS
         self.presets: dict[str, tuple[float, ...]] = {}
         """Emotion -> expression weights, absolute coordinates that hold for this model only."""
-        self.enc = nn.ModuleDict({"net_app": Encoder(sizes)})
-        self.dec = Generator(sizes)
-        style = sizes.style
-        self.direction_lipnonlip = Bank(style, sizes.lip + sizes.pose)
-        self.fc = nn.Sequential(*(EqualLinear(style, style) for _ in range(4)))
-        self.lip_fc = self._head(sizes.lip)
-        self.pose_fc = self._head(sizes.pose)
-        if sizes.expression:
-            self.direction_exp = Bank(style, sizes.expression)
-            self.exp_fc = self._head(sizes.expression)
-        self.audio_to_lip: AudioToLip | None = None
-        self.pose_flow: PoseFlow | None = None
-
-    def _head(self, bases: int) -> nn.Sequential:
-        style = self.sizes.style
-        return nn.Sequential(EqualLinear(style, style), EqualLinear(style, style), EqualLinear(style, bases))
+        for part in PARTS:
+            self.register_module(part.name, None)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> EDTalk:
+    def from_state_dict(
+        cls,
+        state: Mapping[str, Tensor],
+        source: str = "The state",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> EDTalk:
         """Build from tensors named as published (or as we save them); sizes and variant are read off the tensors.
 
-        Tensors of `audio_to_lip.*` and `pose_flow.*` become those networks. Weights that the reference never uses may
-        be there or not. Returned in evaluation mode, in the tensors' own precision.
-        Raises UnsupportedCheckpoint, saying what was found and what was expected.
+        Tensors of a part (`audio_to_lip.*`, `pose_flow.*`) become that network. Weights that the reference never uses
+        may be there or not. The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is),
+        those of parts to float32 at least. Returned in evaluation mode.
+
+        Raises UnsupportedCheckpoint as `recognise` does, and when they hold no model; `source` names the tensors.
         """
-        from .checkpoints.loading import model_from_tensors
-
-        return model_from_tensors(state)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.direction_lipnonlip.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
-        return self.direction_lipnonlip.weight.dtype
-
-    def bank(self) -> Tensor:
-        """All bases Q (style, lip + pose + expression), orthonormal, float32. Factored anew at every call."""
-        if self.sizes.expression:
-            return orthonormal(self.direction_lipnonlip, self.direction_exp)
-        return orthonormal(self.direction_lipnonlip)
-
-    def directions(
-        self, lip: Tensor, pose: Tensor, expression: Tensor | None, bank: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Weights (B,lip), (B,pose), (B,expression) -> direction in latent space and its expression part, (B,style).
-
-        The direction is the weighted sum of the bases; without expression (lip+pose variant) the second is None.
-        `bank`: the result of `bank()`, to factor it once for many calls.
-        """
-        q = (self.bank() if bank is None else bank).to(lip)
-        split = self.sizes.lip + self.sizes.pose
-        direction = torch.cat([lip, pose], dim=1) @ q[:, :split].T
-        if not self.sizes.expression or expression is None:
-            return direction, None
-        expression_direction = expression @ q[:, split:].T
-        return direction + expression_direction, expression_direction
-
-    def heads(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latent (B,style) -> lip (B,lip), pose (B,pose), expression (B,expression) or None (lip+pose variant)."""
-        shared = self.fc(latent)
-        return self.lip_fc(shared), self.pose_fc(shared), self.exp_fc(shared) if self.sizes.expression else None
+        recognised = recognise(state, source)
+        if recognised.sizes is None:
+            raise UnsupportedCheckpoint(
+                f"{source} holds only {recognised.variant}, not an EDTalk model; add EDTalk.pt."
+            )
+        if recognised.unused:
+            logger.warning(
+                "%s holds %d tensors that this version does not know, the first is %s: they are not used.",
+                source,
+                len(recognised.unused),
+                recognised.unused[0],
+            )
+        # Made without memory and then given copies of the tensors: no weights are drawn only to be overwritten.
+        with torch.device("meta"):
+            model = cls(recognised.sizes)
+        own = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
+        model.load_state_dict(own, assign=True)
+        # Parts are small, motion is float32, and the flow's inverse does not exist in half precision.
+        exact = torch.promote_types(model.dtype, torch.float32)
+        for part in PARTS:
+            if part.name in recognised.parts:
+                network = part.network.from_state_dict(recognised.parts[part.name])
+                setattr(model, part.name, network.to(model.device, exact))
+        return model.eval()
 
     def read_weights(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What a face does: images (T,3,S,S) in [-1,1] -> lip (T,20), pose (T,6), expression (T,10) or None.

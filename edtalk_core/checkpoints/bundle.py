@@ -17,9 +17,9 @@ from ..model import EDTalk
 from ..motion.motion import FPS
 from ..motion.presets import published_presets
 from ..networks.sizes import ModelSizes
+from ..recognition import recognise
 from .catalogue import LICENSE
 from .reading import Checkpoint, read_checkpoint
-from .recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
 
 FORMAT, FORMAT_VERSION = "edtalk-bundle", "1"
 
@@ -138,20 +138,15 @@ def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[st
     holders: dict[str, Path] = {}
     for checkpoint in checkpoints:
         recognised = recognise(checkpoint.tensors, str(checkpoint.path))
-        parts = {
-            "a model": recognised.model,
-            "an audio-to-lip network": recognised.part(AUDIO_TO_LIP),
-            "a pose flow": recognised.part(POSE_FLOW),
-        }
-        for part in (name for name, found in parts.items() if found):
-            if part in holders:
-                raise ArgumentError(f"{holders[part]} and {checkpoint.path} both hold {part}; give only one of them.")
-            holders[part] = checkpoint.path
+        for label in recognised.labels:
+            if label in holders:
+                raise ArgumentError(f"{holders[label]} and {checkpoint.path} both hold {label}; give only one of them.")
+            holders[label] = checkpoint.path
         tensors |= recognised.tensors
         if recognised.sizes:
             metadata = _model_metadata(checkpoint, recognised.sizes)
     if metadata is None:
-        names = ", ".join(f"{path} ({part})" for part, path in holders.items())
+        names = ", ".join(f"{path} ({label})" for label, path in holders.items())
         raise UnsupportedCheckpoint(f"No EDTalk model among the files: {names or 'none given'}. Add EDTalk.pt.")
     return tensors, metadata
 

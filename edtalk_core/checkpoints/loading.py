@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ..builtin_files import builtin_file
 from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
-from ..networks.audio_to_lip import AudioToLip
-from ..networks.pose_flow import PoseFlow
 from ..progress import Progress
 from .bundle import merge, read_fps, read_presets
 from .catalogue import FILES, MODELS, models_folder
 from .download import check_hash, download
 from .reading import read_checkpoint
-from .recognition import AUDIO_TO_LIP, POSE_FLOW, recognise
 
 logger = logging.getLogger("edtalk")
 
@@ -37,9 +32,9 @@ def load_model(
     fetched unless it lies in the working directory or the models folder). `progress` is called with the bytes done and
     in all while a file is fetched.
 
-    The model's `audio_to_lip`, `pose_flow`, `presets` and `fps` are set from what the files hold; the published model
-    comes with its eight expression presets. Numbers are converted to `dtype` on `device`, those of `audio_to_lip` and
-    `pose_flow` to float32 at least, and do not depend on the files afterwards.
+    The model's parts (`audio_to_lip`, `pose_flow`), `presets` and `fps` are set from what the files hold; the published
+    model comes with its eight expression presets. Numbers are converted to `dtype` on `device`, those of parts to
+    float32 at least, and do not depend on the files afterwards.
 
     Raises UnsupportedCheckpoint (see `read_checkpoint`, `recognise`), DownloadError, and ArgumentError for no path, for
     two files with the same part, and for a device or dtype that cannot be used.
@@ -62,7 +57,7 @@ def load_model(
     tensors, metadata = merge(checkpoints)
 
     source = ", ".join(file.name for file in files.values())
-    model = model_from_tensors(tensors, source, device=device, dtype=dtype)
+    model = EDTalk.from_state_dict(tensors, source, device=device, dtype=dtype)
     model.presets = read_presets(metadata, model.sizes, source)
     model.fps = read_fps(metadata, source)
     return model
@@ -84,40 +79,3 @@ def _locate(name: str, progress: Progress | None) -> list[Path]:
     raise UnsupportedCheckpoint(
         f"There is no file {name}, nor {kept}. Built-in and published models go by the names demo, {', '.join(MODELS)}."
     )
-
-
-def model_from_tensors(
-    tensors: Mapping[str, Tensor],
-    source: str = "The state",
-    *,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-) -> EDTalk:
-    """Build a model of tensors under their published names or those of a bundle; in evaluation mode.
-
-    The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is), those of audio_to_lip and
-    pose_flow to float32 at least. `source` names them in
-    messages. Raises UnsupportedCheckpoint as `recognise` does, and when they hold no model.
-    """
-    recognised = recognise(tensors, source)
-    if recognised.sizes is None:
-        raise UnsupportedCheckpoint(f"{source} holds only {recognised.variant}, not an EDTalk model; add EDTalk.pt.")
-    if recognised.unused:
-        logger.warning(
-            "%s holds %d tensors that this version does not know, the first is %s: they are not used.",
-            source,
-            len(recognised.unused),
-            recognised.unused[0],
-        )
-    # Made without memory and then given copies of the tensors: no weights are drawn only to be overwritten.
-    with torch.device("meta"):
-        model = EDTalk(recognised.sizes)
-    own = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
-    model.load_state_dict(own, assign=True)
-    # What makes motion is small, motion is float32, and the flow's inverse does not exist in half precision.
-    exact = torch.promote_types(model.dtype, torch.float32)
-    if audio_to_lip := recognised.part(AUDIO_TO_LIP):
-        model.audio_to_lip = AudioToLip.from_state_dict(audio_to_lip).to(model.device, exact)
-    if pose_flow := recognised.part(POSE_FLOW):
-        model.pose_flow = PoseFlow.from_state_dict(pose_flow).to(model.device, exact)
-    return model.eval()

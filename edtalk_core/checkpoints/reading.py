@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import UnsupportedCheckpoint
 from ..motion.files import file_kind
+from ..parts import PARTS
 
 EXPECTED = "Expected EDTalk.pt, EDTalk_lip_pose.pt, Audio2Lip.pt or a bundle made by `edtalk convert`."
 
@@ -149,13 +150,14 @@ def _read_torch(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, s
     if isinstance(content.get("args"), argparse.Namespace):
         plain = {str(k): v for k, v in vars(content["args"]).items() if isinstance(v, str | int | float | None)}
         metadata["args"] = json.dumps(plain)
-    generator, audio = _tensors(content.get("gen")), _tensors(content.get("audio2lip"))
-    if generator and audio:
-        tensors = generator | {f"audio_to_lip.{name}": value for name, value in audio.items()}
-    else:
-        candidates = (generator, audio, _tensors(content), *(_tensors(value) for value in content.values()))
-        tensors = next((found for found in candidates if found), {})
-    return tensors, metadata
+    model = _tensors(content.get("gen"))
+    parts = {part: _tensors(content.get(part.published_key)) for part in PARTS if part.published_key}
+    if model:
+        for part, tensors in parts.items():
+            model |= part.bundled(tensors)
+        return model, metadata
+    candidates = (*parts.values(), _tensors(content), *(_tensors(value) for value in content.values()))
+    return next((tensors for tensors in candidates if tensors), {}), metadata
 
 
 def _check_torch_archive(path: Path) -> None:

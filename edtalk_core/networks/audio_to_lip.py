@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UnsupportedCheckpoint
+from .state import State, TrackNetwork, rows
 
 # (outputs, kernel, stride, padding, residual) of the 13 blocks, published widths.
 _BLOCKS: tuple[tuple[int, int, int | tuple[int, int], int, bool], ...] = (
@@ -43,8 +43,11 @@ class _ConvBlock(nn.Module):
         return torch.relu(y + x if self.residual else y)
 
 
-class AudioToLip(nn.Module):
+class AudioToLip(TrackNetwork):
     """Mel windows (T,80,16) to lip weights (T,lip). `widths`: output channels of the 13 convolution blocks."""
+
+    LABEL = "an audio-to-lip network"
+    TRACK = "lip"
 
     def __init__(self, lip: int = 20, widths: tuple[int, ...] = PUBLISHED_WIDTHS) -> None:
         super().__init__()
@@ -60,26 +63,16 @@ class AudioToLip(nn.Module):
         """Output channels of the convolution blocks."""
         return tuple(block.conv_block[0].out_channels for block in self.audio_encoder)
 
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> AudioToLip:
-        """Build from tensors under their published names; widths are read off them. Returned in evaluation mode.
+    @property
+    def weights(self) -> int:
+        """Lip weights a frame."""
+        return self.mapping.out_features
 
-        Raises UnsupportedCheckpoint when tensors are missing or do not fit together.
-        """
-        names = [f"audio_encoder.{i}.conv_block.0.weight" for i in range(len(_BLOCKS))]
-        missing = [name for name in (*names, "mapping.weight") if name not in state]
-        if missing:
-            raise UnsupportedCheckpoint(
-                f"These are not the weights of an audio-to-lip network: {len(missing)} tensors are missing, "
-                f"the first is {missing[0]}."
-            )
-        widths = tuple(state[name].shape[0] for name in names)
-        network = cls(state["mapping.weight"].shape[0], widths)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise UnsupportedCheckpoint(f"The audio-to-lip tensors do not fit together: {error}") from error
-        return network.eval()
+    @classmethod
+    def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
+        """Number of lip weights and widths of the blocks, off tensors under their published names."""
+        widths = tuple(rows(state, f"audio_encoder.{block}.conv_block.0.weight") for block in range(len(_BLOCKS)))
+        return {"lip": rows(state, "mapping.weight"), "widths": widths}
 
     def features(self, windows: Tensor) -> Tensor:
         """Mel windows (T,80,16) in [-4,4] -> audio features (T,512)."""

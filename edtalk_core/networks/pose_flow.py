@@ -7,8 +7,8 @@ sample goes on for as long as the sound does and has no seams, and the head stay
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+import re
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedCheckpoint
 from ..progress import Progress
+from .state import MAX_WIDTH, State, TrackNetwork, rows
 
 HEAD = 16
 """Width of an attention head; their number follows from the width."""
@@ -209,7 +210,7 @@ class Past(NamedTuple):
     """How many frames there were."""
 
 
-class PoseFlow(nn.Module):
+class PoseFlow(TrackNetwork):
     """Invertible map between the pose weights of a clip and noise z ~ N(0, 1), given its speech.
 
     Every frame is mapped given the frames before it: what is mapped is its movement from the frame before, and the
@@ -219,6 +220,9 @@ class PoseFlow(nn.Module):
 
     Poses are (B,T,pose) in the model's own units; `audio` is what `hear` makes of the sound, None without sound.
     """
+
+    LABEL = "a pose flow"
+    TRACK = "pose"
 
     mean: Tensor
     """Mean of the pose weights (pose,)."""
@@ -240,6 +244,32 @@ class PoseFlow(nn.Module):
         self.speech = SpeechEncoder(48, audio)
         context = (LAGS + 2) * pose + len(RECENT) + 1 + audio
         self.steps = nn.ModuleList(FlowStep(pose, context, width, span, dropout) for _ in range(steps))
+
+    @property
+    def weights(self) -> int:
+        """Pose weights a frame."""
+        return self.pose
+
+    @classmethod
+    def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
+        """Number of pose weights, of steps and of audio features, width and span; see the base class.
+
+        Raises UnsupportedCheckpoint when there is no step, or a tensor that tells a size is missing.
+        """
+        steps = {int(match[1]) for name in state if (match := re.match(r"steps\.(\d{1,3})\.actnorm\.shift$", name))}
+        distance, mapping = state.get("steps.0.coupling.distance"), "speech.mapping.bias"
+        if not steps or "mean" not in state or mapping not in state or distance is None or distance.ndim != 2:
+            raise UnsupportedCheckpoint(
+                f"{source} holds a pose flow that cannot be used: mean, {mapping}, steps.0.actnorm.shift or "
+                "steps.0.coupling.distance is missing or damaged. Download it again."
+            )
+        return {
+            "pose": rows(state, "mean"),
+            "steps": max(steps) + 1,
+            "width": rows(state, "steps.0.coupling.attended.weight"),
+            "span": min(distance.shape[1], MAX_WIDTH),
+            "audio": rows(state, mapping),
+        }
 
     def hear(self, spectra: Tensor) -> Tensor:
         """Spectra of the frames (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
@@ -377,21 +407,3 @@ class PoseFlow(nn.Module):
             progress=progress,
         )
         return pose[0]
-
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> PoseFlow:
-        """Build from tensors; all sizes are read off them. Returned in evaluation mode.
-
-        Raises UnsupportedCheckpoint when tensors are missing or do not fit together.
-        """
-        steps = len({name.split(".")[1] for name in state if name.startswith("steps.")})
-        try:
-            width, span = (
-                state["steps.0.coupling.attended.weight"].shape[0],
-                state["steps.0.coupling.distance"].shape[1],
-            )
-            flow = cls(state["mean"].shape[0], steps, width, span, state["speech.mapping.bias"].shape[0])
-            flow.load_state_dict(state)
-        except (KeyError, IndexError, RuntimeError) as error:
-            raise UnsupportedCheckpoint(f"These are not the weights of a pose flow: {error}") from error
-        return flow.eval()

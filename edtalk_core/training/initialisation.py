@@ -20,6 +20,7 @@ from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
 from ..networks.generator import EEM, ToRGB
 from ..networks.sizes import ModelSizes
+from ..parts import PARTS
 
 RIDGE = 0.01
 """Of the mean variance of the latent's components."""
@@ -162,11 +163,11 @@ def grow(model: EDTalk, channels: int) -> EDTalk:
     size = old.resolution * 2
     sizes = ModelSizes(**{**old.__dict__, "resolution": size, "channels": {**old.channels, size: channels}})
     grown = EDTalk(sizes).to(model.device)
-    state = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not name.startswith(("enc.net_app.convs.", "audio_to_lip.", "pose_flow."))
-    }
+    for part in PARTS:
+        setattr(grown, part.name, getattr(model, part.name))
+    grown.presets, grown.fps = model.presets, model.fps
+    # All but the encoder, whose blocks move on by one, and what is new in the generator.
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("enc.net_app.convs.")}
     grown.load_state_dict(state, strict=False)
     encoder, before = grown.enc["net_app"], model.enc["net_app"]
     _carry_rgb(encoder)
@@ -202,8 +203,6 @@ def grow(model: EDTalk, channels: int) -> EDTalk:
     to_flow.bias.zero_()
     if sizes.expression:
         _silence_eem(grown.dec.fineadainresblock[-1])
-    for extra in ("audio_to_lip", "pose_flow", "presets"):
-        setattr(grown, extra, getattr(model, extra))
     return grown
 
 

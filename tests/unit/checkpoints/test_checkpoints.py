@@ -26,18 +26,19 @@ from torch import Tensor
 from edtalk_core.checkpoints import convert, load_model, read_checkpoint, write_bundle
 from edtalk_core.checkpoints.bundle import merge
 from edtalk_core.checkpoints.catalogue import LICENSE
-from edtalk_core.checkpoints.recognition import AUDIO_TO_LIP, recognise
 from edtalk_core.errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.presets import published_presets
 from edtalk_core.networks.audio_to_lip import AudioToLip
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.networks.sizes import ModelSizes
+from edtalk_core.recognition import recognise
 
 State = dict[str, Tensor]
 
 TINY = ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 6}, expression_hidden=4)
 SMALL_AUDIO = tuple(range(2, 15))
+AUDIO_TO_LIP = "audio_to_lip."
 
 
 @pytest.fixture(autouse=True)
@@ -422,7 +423,7 @@ def test_whole_bundle_is_recognised_with_its_parts() -> None:
     audio = audio_state()
     recognised = recognise(tiny_state() | {AUDIO_TO_LIP + name: value for name, value in audio.items()})
     assert recognised.variant == "edtalk"
-    assert_equal(recognised.part(AUDIO_TO_LIP), audio)
+    assert_equal(recognised.parts["audio_to_lip"], audio)
     assert_equal(recognised.model, tiny_state())
 
 
