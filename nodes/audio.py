@@ -10,6 +10,7 @@ from ..edtalk_core.media.audio import pad_silence
 from ..edtalk_core.media.mel import AudioFeatures, encode_audio
 from ..edtalk_core.motion.sources import motion_from_audio
 from .execution import Progress, on_device
+from .schema import search_words
 from .sockets import FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, audio_of, sound_of
 
 
@@ -22,6 +23,7 @@ class EncodeAudio(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkEncodeAudio",
             display_name="EDTalk Encode Audio",
+            **search_words("speech, voice, wav2lip, audio features", "语音, 声音, 说话, 音频编码"),
             category="EDTalk/audio",
             description="Prepares a sound for lips and head motion. Any sample rate, any number of channels, any "
             "language; silence can be added at both ends.",
@@ -66,7 +68,11 @@ class LipFromAudio(io.ComfyNode):
         """Of the node."""
         return io.Schema(
             node_id="EDTalkLipFromAudio",
-            display_name="EDTalk Lip Weights from Audio",
+            display_name="EDTalk Lip Sync from Audio",
+            **search_words(
+                "lip sync, lipsync, wav2lip, speech, speech to lips, talking head, mouth, talking avatar",
+                "口型同步, 对口型, 唇形同步, 嘴型, 语音驱动, 说话头像",
+            ),
             category="EDTalk/audio",
             description="The mouth that says what is heard: 20 lip weights for each frame, 25 frames a second.",
             inputs=[

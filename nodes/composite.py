@@ -16,6 +16,7 @@ from ..edtalk_core.motion.motion import Motion
 from .execution import Progress, check_memory, on_device, warn, workflow_tags
 from .files import next_file
 from .portrait import face_inputs, parse_box, which_face
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, audio_of, file_of_video
 
 
@@ -28,6 +29,7 @@ class PasteBackNode(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkPasteBack",
             display_name="EDTalk Paste Back",
+            **search_words("face, composite face, paste face, blend face, uncrop", "人脸, 贴回, 合成"),
             category="EDTalk/composite",
             description="Puts rendered frames back into the picture that the portrait was cut from, with a soft edge "
             "and matching colours. Frames may be enlarged before, by an upscale model for instance. For two people in "
@@ -49,16 +51,22 @@ class PasteBackNode(io.ComfyNode):
                     tooltip="crop: the whole square, for a head that moves. face: forehead to chin, for a head that is "
                     "held. mouth: nose to chin, for lips only.",
                 ),
-                io.Float.Input(
-                    "feather",
-                    default=0.1,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft edge, as a share of the crop's side.",
+                advanced(
+                    io.Float.Input(
+                        "feather",
+                        default=0.1,
+                        min=0.0,
+                        max=0.5,
+                        step=0.01,
+                        tooltip="Width of the soft edge, as a share of the crop's side.",
+                    )
                 ),
-                io.Boolean.Input(
-                    "match_colours", default=True, tooltip="Removes a colour cast of the frames against the picture."
+                advanced(
+                    io.Boolean.Input(
+                        "match_colours",
+                        default=True,
+                        tooltip="Removes a colour cast of the frames against the picture.",
+                    )
                 ),
             ],
             outputs=[
@@ -111,6 +119,10 @@ class DubVideo(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkDubVideo",
             display_name="EDTalk Dub Video",
+            **search_words(
+                "lip sync, lipsync, wav2lip, dubbing, translate video, speech, face",
+                "口型同步, 对口型, 唇形同步, 配音, 译制, 视频配音",
+            ),
             category="EDTalk/composite",
             description="Lets the face of a video say another sound, at the video's own size and frame rate. Only the "
             "mouth is rendered; everything else stays the video's own, and so do frames without the face. It is "
@@ -127,26 +139,35 @@ class DubVideo(io.ComfyNode):
                     "the sound, the video is cut or goes back and forth.",
                 ),
                 *face_inputs("video"),
-                io.Float.Input(
-                    "feather",
-                    default=0.1,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft edge about the mouth, as a share of the crop's side.",
+                advanced(
+                    io.Float.Input(
+                        "feather",
+                        default=0.1,
+                        min=0.0,
+                        max=0.5,
+                        step=0.01,
+                        tooltip="Width of the soft edge about the mouth, as a share of the crop's side.",
+                    )
                 ),
-                io.Boolean.Input(
-                    "match_colours",
-                    default=True,
-                    tooltip="Removes a colour cast of the mouth against the video.",
+                advanced(
+                    io.Boolean.Input(
+                        "match_colours",
+                        default=True,
+                        tooltip="Removes a colour cast of the mouth against the video.",
+                    )
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="video/EDTalk_dub",
                     tooltip="Folder and name below ComfyUI's output folder, as in Save Video.",
                 ),
-                io.Combo.Input(
-                    "format", options=["mp4", "mov", "mkv"], default="mp4", tooltip="H.264 and AAC in this container."
+                advanced(
+                    io.Combo.Input(
+                        "format",
+                        options=["mp4", "mov", "mkv"],
+                        default="mp4",
+                        tooltip="H.264 and AAC in this container.",
+                    )
                 ),
                 MotionSocket.Input(
                     "lip", optional=True, tooltip="A motion whose lip track is put in instead of what the audio says."

@@ -7,6 +7,7 @@ from comfy_api.latest import InputImpl, io
 from ..edtalk_core.builtin_files import builtin_file
 from ..edtalk_core.media.audio import read_audio
 from ..edtalk_core.media.picture import read_picture
+from .schema import search_words
 from .sockets import image_of, sound_of
 
 
@@ -19,6 +20,7 @@ class ExampleInputs(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkExampleInputs",
             display_name="EDTalk Example Inputs",
+            **search_words("example portrait, sample speech, test video, demo", "示例, 样例, 测试素材"),
             category="EDTalk",
             description="Pictures, a speech and a driver video that come with the pack, so that a workflow runs before "
             "you have anything of your own. To use your own files, plug Load Image, Load Audio or Load Video in "

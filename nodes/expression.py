@@ -17,6 +17,7 @@ from ..edtalk_core.motion.presets import EMOTIONS, OWN, Preset, expression_prese
 from ..edtalk_core.motion.sources import motion_from_preset, motion_from_timeline
 from .execution import tell, warn
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, PortraitSocket
 
 PRESETS_FOLDER = "presets"
@@ -44,6 +45,9 @@ class ExpressionPreset(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkExpressionPreset",
             display_name="EDTalk Expression Preset",
+            **search_words(
+                "emotion, facial expression, face, smile, happy, sad, angry", "情绪, 情感, 表情, 微笑, 人脸"
+            ),
             category="EDTalk/expression",
             description="One of the model's emotions, as strong as you like, starting from what the face does in the "
             "picture.",
@@ -75,6 +79,7 @@ class LoadPreset(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkLoadPreset",
             display_name="EDTalk Load Expression Preset",
+            **search_words("emotion preset, facial expression", "情绪预设, 表情预设"),
             category="EDTalk/expression",
             description="An expression preset of your own or of somebody else: .json written by Save Expression "
             "Preset, or a published .npy. It belongs to the model it was made with.",
@@ -94,8 +99,12 @@ class LoadPreset(io.ComfyNode):
                     tooltip=f'Where the file lies, if file is "{FROM_PATH}": a whole path, or one below ComfyUI\'s '
                     "output or input folder.",
                 ),
-                io.String.Input(
-                    "name", default="", tooltip="Which preset, where a file holds several. Empty: the only one."
+                advanced(
+                    io.String.Input(
+                        "name",
+                        default="",
+                        tooltip="Which preset, where a file holds several. Empty: the only one.",
+                    )
                 ),
                 io.Float.Input("strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
             ],
@@ -141,6 +150,7 @@ class SavePreset(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkSavePreset",
             display_name="EDTalk Save Expression Preset",
+            **search_words("emotion preset, facial expression", "情绪预设, 表情预设"),
             category="EDTalk/expression",
             description="Keeps the expression of one frame, of a blend, a video or a picture, as a preset: a small, "
             "readable .json file to share and to load again.",
@@ -160,7 +170,13 @@ class SavePreset(io.ComfyNode):
                     tooltip="Folder and name below ComfyUI's output folder. The preset is called as the file, without "
                     "the number.",
                 ),
-                io.String.Input("about", default="", tooltip="What it is, for people. Kept in the file."),
+                advanced(
+                    io.String.Input(
+                        "about",
+                        default="",
+                        tooltip="What it is, for people. Kept in the file.",
+                    )
+                ),
             ],
             outputs=[
                 _expression_output("That frame, as a motion with an expression track."),
@@ -190,6 +206,7 @@ class BlendExpressions(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkBlendExpressions",
             display_name="EDTalk Blend Expressions",
+            **search_words("emotion, mix emotions, facial expression, face morph", "情绪, 情感, 混合表情"),
             category="EDTalk/expression",
             description="Mixes two expressions: amount × first + (1 - amount) × second. The amount stays, or changes "
             "over time by a curve.",
@@ -221,12 +238,14 @@ class BlendExpressions(io.ComfyNode):
                     step=0.1,
                     tooltip="How long it lasts. 0: as long as the longer motion; of two single frames, as the curve.",
                 ),
-                io.Combo.Input(
-                    "shorter",
-                    options=list(MODES),
-                    default="hold",
-                    tooltip="What a motion does when it is over before the other: hold its last frame, repeat, or go "
-                    "back and forth.",
+                advanced(
+                    io.Combo.Input(
+                        "shorter",
+                        options=list(MODES),
+                        default="hold",
+                        tooltip="What a motion does when it is over before the other: hold its last frame, repeat, or "
+                        "go back and forth.",
+                    )
                 ),
                 io.MultiType.Input(
                     "amounts",
@@ -279,6 +298,10 @@ class ExpressionTimeline(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkExpressionTimeline",
             display_name="EDTalk Expression Timeline",
+            **search_words(
+                "emotion, emotion over time, animate expression, animate face, keyframes",
+                "情绪, 情感, 表情动画, 关键帧, 时间线",
+            ),
             category="EDTalk/expression",
             description="Emotions over time, as text: a line for each key, with a time, an emotion, a strength and how "
             "to get there.",

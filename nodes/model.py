@@ -17,6 +17,7 @@ from ..edtalk_core.checkpoints.loading import load_model
 from ..edtalk_core.errors import UnsupportedCheckpoint
 from ..edtalk_core.model import EDTalk
 from .execution import Progress, tell
+from .schema import advanced, search_words
 from .sockets import LoadedModel, ModelSocket
 
 MODELS_FOLDER = "edtalk"
@@ -46,6 +47,7 @@ class LoadModel(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkLoadModel",
             display_name="EDTalk Load Model",
+            **search_words("talking head model, talking head, checkpoint, weights", "说话头像, 加载模型, 模型权重"),
             category="EDTalk",
             description="Loads an EDTalk model: the built-in demo model, a published one (fetched when it is used for "
             "the first time), or a file from models/edtalk.",
@@ -58,12 +60,14 @@ class LoadModel(io.ComfyNode):
                     "1 GB, fetched into models/edtalk on first use (not cleared for commercial use). Others: files of "
                     "yours in models/edtalk.",
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=["auto", "fp32", "bf16", "fp16"],
-                    default="auto",
-                    tooltip="The number format that frames are computed in. auto: the fastest that is safe on your "
-                    "device, measured. fp32: exact, slower; for frames that come out black or blotchy.",
+                advanced(
+                    io.Combo.Input(
+                        "precision",
+                        options=["auto", "fp32", "bf16", "fp16"],
+                        default="auto",
+                        tooltip="The number format that frames are computed in. auto: the fastest that is safe on your "
+                        "device, measured. fp32: exact, slower; for frames that come out black or blotchy.",
+                    )
                 ),
             ],
             outputs=[

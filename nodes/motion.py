@@ -25,6 +25,7 @@ from ..edtalk_core.motion.operations import loop as loop_motion
 from ..edtalk_core.motion.plot import plot_motion
 from .execution import tell, warn, workflow_tags
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, image_of
 
 MOTIONS_FOLDER = "motion"
@@ -53,6 +54,7 @@ class AdjustMotion(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkAdjustMotion",
             display_name="EDTalk Adjust Motion",
+            **search_words("blink, eyes, amplify motion, smooth motion, trim motion", "眨眼, 眼睛, 平滑动作, 调整动作"),
             category="EDTalk/motion",
             description="Edits a motion, in this order: cuts out a part, scales it about an anchor, offsets single "
             "bases, smooths, loops, changes the frame rate. As it is, it changes nothing.",
@@ -182,6 +184,7 @@ class JoinMotions(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkJoinMotions",
             display_name="EDTalk Join Motions",
+            **search_words("concatenate motions", "连接动作, 拼接动作"),
             category="EDTalk/motion",
             description="Plays motions one after the other, each flowing into the next. To make single frames last, "
             "loop them in Adjust Motion.",
@@ -229,6 +232,7 @@ class CombineMotions(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkCombineMotions",
             display_name="EDTalk Combine Motions",
+            **search_words("mix motions, merge motions, lip pose expression", "合并动作, 组合动作"),
             category="EDTalk/motion",
             description="Takes each track from another motion, to save them or to edit them together. (Render takes "
             "them apart too.) It lasts as long as the lips, else as the longest; a shorter head motion goes back and "
@@ -260,6 +264,7 @@ class SaveMotion(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkSaveMotion",
             display_name="EDTalk Save Motion",
+            **search_words("export motion", "保存动作, 导出动作"),
             category="EDTalk/motion",
             description="Keeps a motion in a file, to use it again with any portrait of the same model. The workflow "
             "is kept with it: drop a .safetensors file on the canvas to get it back.",
@@ -309,6 +314,7 @@ class LoadMotion(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkLoadMotion",
             display_name="EDTalk Load Motion",
+            **search_words("import motion", "加载动作, 导入动作"),
             category="EDTalk/motion",
             description="Reads a motion from a file that Save Motion wrote. It fits portraits of the model that it was "
             "made with.",
@@ -362,14 +368,33 @@ class PlotMotion(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkPlotMotion",
             display_name="EDTalk Plot Motion",
+            **search_words("motion curves, graph", "动作曲线, 绘图"),
             category="EDTalk/motion",
             description="Draws the weights over time, a panel for each track and a colour for each base. The six bases "
             "that move the most stand out.",
             inputs=[
                 MotionSocket.Input("motion", tooltip="What to draw."),
                 _track_input("What to draw of it."),
-                io.Int.Input("width", default=1024, min=256, max=8192, step=8, tooltip="Of the picture, in pixels."),
-                io.Int.Input("height", default=768, min=256, max=8192, step=8, tooltip="Of the picture, in pixels."),
+                advanced(
+                    io.Int.Input(
+                        "width",
+                        default=1024,
+                        min=256,
+                        max=8192,
+                        step=8,
+                        tooltip="Of the picture, in pixels.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "height",
+                        default=768,
+                        min=256,
+                        max=8192,
+                        step=8,
+                        tooltip="Of the picture, in pixels.",
+                    )
+                ),
                 MotionSocket.Input(
                     "before",
                     optional=True,

@@ -13,6 +13,7 @@ from ..edtalk_core.face.crop import crop_portrait
 from ..edtalk_core.media.picture import picture_to_image
 from ..edtalk_core.model import Portrait
 from .execution import on_device, warn
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, image_of, picture_of
 
 
@@ -24,7 +25,12 @@ class LoadPortrait(io.ComfyNode):
         """Of the node."""
         return io.Schema(
             node_id="EDTalkLoadPortrait",
-            display_name="EDTalk Load Portrait",
+            display_name="EDTalk Load Portrait (Face)",
+            **search_words(
+                "face, head, talking head, talking avatar, avatar, live portrait, liveportrait, animate portrait, "
+                "crop face, photo",
+                "人脸, 脸, 头像, 数字人, 肖像, 照片, 说话头像, 让照片说话",
+            ),
             category="EDTalk",
             description="Finds the face in a picture, crops it as the model wants it, and encodes it. Photos, "
             "paintings, generated pictures. If the crop is wrong the result looks like jelly: have a look at it.",
@@ -52,12 +58,14 @@ class LoadPortrait(io.ComfyNode):
                     tooltip="Where no face is found (drawings, masks): left, top, right, bottom of the face in pixels, "
                     "forehead to chin. Empty: look for it. A face mask does the same.",
                 ),
-                io.Int.Input(
-                    "batch_index",
-                    default=0,
-                    min=-4096,
-                    max=4095,
-                    tooltip="Which image of a batch: 0 is the first, -1 the last.",
+                advanced(
+                    io.Int.Input(
+                        "batch_index",
+                        default=0,
+                        min=-4096,
+                        max=4095,
+                        tooltip="Which image of a batch: 0 is the first, -1 the last.",
+                    )
                 ),
                 io.Mask.Input(
                     "face_mask",

@@ -9,6 +9,7 @@ from ..edtalk_core.motion.idle import idle_motion
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.motion.sources import motion_from_flow
 from .execution import Progress
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
 
 MAX_SEED = 2**53 - 1
@@ -46,6 +47,9 @@ class SamplePose(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkSamplePose",
             display_name="EDTalk Sample Pose from Flow",
+            **search_words(
+                "head motion, head pose, head, animate head, talking head", "头部动作, 头部运动, 头部姿态, 说话头像"
+            ),
             category="EDTalk/pose",
             description="Makes up how the head moves while this is said, without a driver video. Another seed is "
             "another take.",
@@ -55,13 +59,15 @@ class SamplePose(io.ComfyNode):
                 ),
                 _seconds_input(),
                 _seed_input(),
-                io.Float.Input(
-                    "temperature",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="1: as lively as people are. Less: calmer and more regular. 0: without chance.",
+                advanced(
+                    io.Float.Input(
+                        "temperature",
+                        default=1.0,
+                        min=0.0,
+                        max=2.0,
+                        step=0.05,
+                        tooltip="1: as lively as people are. Less: calmer and more regular. 0: without chance.",
+                    )
                 ),
                 io.Float.Input(
                     "amount",
@@ -114,6 +120,7 @@ class HoldPose(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkHoldPose",
             display_name="EDTalk Hold Pose / Idle",
+            **search_words("head, still head, idle, breathing, head pose", "头部, 静止, 待机, 呼吸, 头部姿态"),
             category="EDTalk/pose",
             description="Keeps the head where it is, or lets it drift slowly and a little, as heads do that wait. "
             "Needs no driver video and no pose flow.",
@@ -129,11 +136,13 @@ class HoldPose(io.ComfyNode):
                     tooltip="0: held still. 1: a head that waits. About 3: moves as far as one that talks.",
                 ),
                 _seed_input(),
-                io.Boolean.Input(
-                    "loop",
-                    default=False,
-                    tooltip="Whether the end leads into the start, so that it can be repeated without a jump. A loop "
-                    "of less than 3 seconds hardly moves.",
+                advanced(
+                    io.Boolean.Input(
+                        "loop",
+                        default=False,
+                        tooltip="Whether the end leads into the start, so that it can be repeated without a jump. A "
+                        "loop of less than 3 seconds hardly moves.",
+                    )
                 ),
                 FeaturesSocket.Input(
                     "features", optional=True, tooltip="From Encode Audio: it lasts as long as the sound."

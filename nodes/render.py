@@ -18,6 +18,7 @@ from ..edtalk_core.pipeline import provenance
 from ..edtalk_core.rendering import Renderer
 from .execution import Progress, check_memory, on_device, tell, workflow_tags
 from .files import next_file
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
 
 LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
@@ -55,8 +56,14 @@ def _inputs() -> list[io.Input]:
             tooltip="How long it lasts. auto: as the audio, else as the lips, else as the longest. A shorter head "
             "motion goes back and forth, other tracks hold their end, a shorter sound is followed by silence.",
         ),
-        io.Int.Input(
-            "frames", default=100, min=1, max=1_000_000, tooltip='Number of frames, where length is "frames".'
+        advanced(
+            io.Int.Input(
+                "frames",
+                default=100,
+                min=1,
+                max=1_000_000,
+                tooltip='Number of frames, where length is "frames".',
+            )
         ),
     ]
 
@@ -69,7 +76,11 @@ class RenderFrames(io.ComfyNode):
         """Of the node."""
         return io.Schema(
             node_id="EDTalkRenderFrames",
-            display_name="EDTalk Render Frames",
+            display_name="Talking Head: EDTalk Render Frames",
+            **search_words(
+                "talking head, talking avatar, avatar, animate portrait, animate face, live portrait, lip sync",
+                "说话头像, 数字人, 让照片说话, 渲染图像",
+            ),
             category="EDTalk",
             description="Renders the portrait with a motion into images, for upscaling, Paste Back or any other node. "
             "All frames are held in memory; for long clips use Render Video.",
@@ -122,7 +133,12 @@ class RenderVideo(io.ComfyNode):
         """Of the node."""
         return io.Schema(
             node_id="EDTalkRenderVideo",
-            display_name="EDTalk Render Video",
+            display_name="Talking Head: EDTalk Render Video",
+            **search_words(
+                "talking head, talking avatar, avatar, animate portrait, animate face, live portrait, lip sync, "
+                "speech, wav2lip, portrait video",
+                "说话头像, 数字人, 让照片说话, 口型同步, 语音, 人脸, 头像, 肖像, 动画, 渲染视频",
+            ),
             category="EDTalk",
             description="Renders the portrait with a motion straight into a video file with sound. Memory does not "
             "grow with the length; what was rendered before a Cancel stays playable in a file whose name says partial.",
@@ -133,8 +149,13 @@ class RenderVideo(io.ComfyNode):
                     default="video/EDTalk",
                     tooltip="Folder and name below ComfyUI's output folder, as in Save Video.",
                 ),
-                io.Combo.Input(
-                    "format", options=["mp4", "mov", "mkv"], default="mp4", tooltip="H.264 and AAC in this container."
+                advanced(
+                    io.Combo.Input(
+                        "format",
+                        options=["mp4", "mov", "mkv"],
+                        default="mp4",
+                        tooltip="H.264 and AAC in this container.",
+                    )
                 ),
             ],
             outputs=[

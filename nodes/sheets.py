@@ -9,19 +9,22 @@ from ..edtalk_core.motion.motion import TRACKS
 from ..edtalk_core.motion.presets import EMOTIONS
 from ..edtalk_core.sheets import LARGEST_CELL, REACH, SMALLEST_CELL, Picture, base_sheet, emotion_sheet
 from .execution import Progress, on_device
+from .schema import advanced, search_words
 from .sockets import EncodedPortrait, PortraitSocket, image_of
 
 CELL_STEP = 8
 
 
 def _cell_input(default: int) -> io.Input:
-    return io.Int.Input(
-        "cell",
-        default=default,
-        min=SMALLEST_CELL,
-        max=LARGEST_CELL,
-        step=CELL_STEP,
-        tooltip="Pixels a side of each face.",
+    return advanced(
+        io.Int.Input(
+            "cell",
+            default=default,
+            min=SMALLEST_CELL,
+            max=LARGEST_CELL,
+            step=CELL_STEP,
+            tooltip="Pixels a side of each face.",
+        )
     )
 
 
@@ -34,6 +37,7 @@ class EmotionContactSheet(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkEmotionContactSheet",
             display_name="EDTalk Emotion Contact Sheet",
+            **search_words("emotion, facial expressions, face, contact sheet", "情绪, 情感, 表情一览"),
             category="EDTalk/sheets",
             description="A portrait in all emotions, on one picture: at rest first, then a column for each emotion and "
             "a row for each strength.",
@@ -82,6 +86,7 @@ class BaseExplorer(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkBaseExplorer",
             display_name="EDTalk Base Explorer",
+            **search_words("blink, eyes, weights, face", "眨眼, 眼睛, 权重"),
             category="EDTalk/sheets",
             description="What each of the 36 weights moves, on one picture: for each the face with the weight lowered, "
             "as it is, and raised. Adjust Motion offsets weights by the same numbers.",
@@ -102,7 +107,15 @@ class BaseExplorer(io.ComfyNode):
                     tooltip="How far a weight is moved to both sides. 4 is as far as weights go in speech and in "
                     "emotions; more shows what lies beyond.",
                 ),
-                io.Int.Input("columns", default=4, min=1, max=20, tooltip="Bases side by side."),
+                advanced(
+                    io.Int.Input(
+                        "columns",
+                        default=4,
+                        min=1,
+                        max=20,
+                        tooltip="Bases side by side.",
+                    )
+                ),
                 _cell_input(128),
             ],
             outputs=[io.Image.Output("image", display_name="image", tooltip="The sheet.")],

@@ -10,6 +10,7 @@ from ..edtalk_core.face.crop import crop_portrait
 from ..edtalk_core.motion.sources import motion_from_frames, motion_from_picture
 from .execution import Progress, on_device, warn
 from .portrait import face_inputs, parse_box, which_face
+from .schema import advanced, search_words
 from .sockets import (
     LoadedModel,
     ModelSocket,
@@ -30,6 +31,11 @@ class WeightsFromVideo(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkWeightsFromVideo",
             display_name="EDTalk Weights from Video",
+            **search_words(
+                "live portrait, liveportrait, reenact, face reenactment, motion transfer, driving video, "
+                "face capture, animate portrait, blink",
+                "人脸, 表情迁移, 动作迁移, 面部捕捉, 驱动视频, 眨眼, 让照片动起来",
+            ),
             category="EDTalk/motion",
             description="Reads what a face does in a video, a batch of images or a single picture: lip, pose and "
             "expression weights. A video is read as it is needed: an hour takes no more memory than a second. Frames "
@@ -40,8 +46,15 @@ class WeightsFromVideo(io.ComfyNode):
                 io.Image.Input(
                     "images", optional=True, tooltip="Frames of the driver, or one picture, instead of a video."
                 ),
-                io.Float.Input(
-                    "fps", default=25.0, min=1.0, max=240.0, step=0.01, tooltip="Frames a second of the images."
+                advanced(
+                    io.Float.Input(
+                        "fps",
+                        default=25.0,
+                        min=1.0,
+                        max=240.0,
+                        step=0.01,
+                        tooltip="Frames a second of the images.",
+                    )
                 ),
                 io.Combo.Input(
                     "crop",

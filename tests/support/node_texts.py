@@ -7,6 +7,7 @@ off the nodes, so that translators see what has changed: `pytest tests/e2e/test_
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ def node_defs_of(object_info: dict[str, Any]) -> Texts:
     """The content of nodeDefs.json: for each node its names and tooltips, outputs by number."""
     texts: Texts = {}
     for node_id, info in sorted(object_info.items()):
-        inputs = {name: {"name": name} | _tooltip(details.get("tooltip")) for name, _, details in inputs_of(info)}
+        inputs = {
+            name: {"name": name} | _tooltip(details.get("tooltip")) | _options(details)
+            for name, _, details in inputs_of(info)
+        }
         outputs = {
             str(number): {"name": name} | _tooltip(tooltip)
             for number, (name, tooltip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
@@ -43,6 +47,17 @@ def inputs_of(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
 
 def _tooltip(text: str | None) -> dict[str, str]:
     return {"tooltip": text} if text else {}
+
+
+def _options(details: dict[str, Any]) -> Texts:
+    """Labels of a list's entries, which nodes/web/edtalk.js puts on it; files are called what they are called."""
+    names = [option for option in details.get("options", []) if not Path(option).suffix]
+    return {"options": {name: name for name in names}} if names else {}
+
+
+def short_name(display_name: str) -> str:
+    """A node's name as help pages and notes call it: without the pack's name, and what is there for the search."""
+    return re.sub(r"^(.*[:：] ?)?EDTalk | ?[(（].*[)）]$", "", display_name)
 
 
 def main_of(object_info: dict[str, Any]) -> Texts:
