@@ -41,7 +41,8 @@ def check_listed(name: str | None, what: str) -> bool | str:
 
     ComfyUI would only look it up in the list, and tell an artist who was sent a workflow that a "value is not in list".
     """
-    if name is None or name == FROM_PATH or _find_listed(name) is not None:
+    # Prompts may hold anything, names that are no texts as well.
+    if name is None or name == FROM_PATH or (isinstance(name, str) and _find_listed(name) is not None):
         return True
     return _missing(name, what)
 

@@ -91,10 +91,17 @@ class LoadModel(io.ComfyNode):
         return io.NodeOutput(LoadedModel(patcher, model, precision))
 
     @classmethod
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
+        """Not by the list, which another machine lacks: by the file. None is a link."""
+        if model is None or model in (DEMO, *PUBLISHED) or _own_file(model) is not None:
+            return True
+        return _missing(model)
+
+    @classmethod
     def fingerprint_inputs(cls, model: str, **_: Any) -> str:
         """Load anew when a file of the user's was replaced."""
-        path = folder_paths.get_full_path(MODELS_FOLDER, model)
-        return f"{model} {Path(path).stat().st_mtime_ns}" if path else model
+        path = _own_file(model)
+        return f"{model} {path.stat().st_mtime_ns}" if path else model
 
 
 def _published() -> set[str]:
@@ -107,11 +114,21 @@ def _files(model: str) -> list[Path | str]:
         return ["demo"]
     if model in PUBLISHED:
         return [_published_file(name) for name in MODELS[PUBLISHED[model]]]
-    path = folder_paths.get_full_path(MODELS_FOLDER, model)
+    path = _own_file(model)
     if path is None:
-        folders = ", ".join(folder_paths.get_folder_paths(MODELS_FOLDER))
-        raise UnsupportedCheckpoint(f"The model {model} is not on this machine; put the file into {folders}.")
-    return [Path(path)]
+        raise UnsupportedCheckpoint(_missing(model))
+    return [path]
+
+
+def _own_file(model: str) -> Path | None:
+    """A file of the user's in models/edtalk. Prompts may hold anything, names that are no texts as well."""
+    path = folder_paths.get_full_path(MODELS_FOLDER, model) if isinstance(model, str) else None
+    return Path(path) if path is not None else None
+
+
+def _missing(model: str) -> str:
+    folders = ", ".join(folder_paths.get_folder_paths(MODELS_FOLDER))
+    return f"The model {model} is not on this machine; put the file into {folders}, or choose another."
 
 
 def _published_file(name: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfy_server import Client, ComfyServer, Rejected
-from graphs import talk, write_speech
+from graphs import Prompt, node, talk, write_speech
 from videos import mouth_motion, read_video
 
 pytestmark = pytest.mark.slow
@@ -171,12 +171,9 @@ def test_what_cannot_be_is_refused_before_it_runs(client: Client, server: ComfyS
     ("node", "change", "said"),
     [
         ("render", {"length": "pose"}, r'The length is to be that of "pose", which is not plugged in'),
-        ("render", {"length": "no such"}, r"choose another length \(auto, audio"),
-        ("render", {"format": "exe"}, r"Videos are written as \.mp4, \.mov, \.mkv"),
         ("portrait", {"box": "1 2 3"}, r"A box is four numbers"),
         ("portrait", {"batch_index": 1}, r"There is no image 1 in a batch of 1"),
         ("portrait", {"face": 3}, r"face"),
-        ("model", {"model": "gone.safetensors"}, r"The model gone\.safetensors is not on this machine; put the file"),
     ],
     ids=str,
 )
@@ -188,6 +185,59 @@ def test_what_fails_while_it_runs_says_what_to_do(client: Client, node, change, 
     assert run.error["node_id"] == node
     assert ".edtalk_core.errors." in run.error["exception_type"]
     assert re.search(said, run.error["exception_message"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"length": "no such"}, r"choose another length \(auto, audio"), ({"format": "exe"}, r"as \.mp4, \.mov, \.mkv")],
+    ids=str,
+)
+def test_a_choice_that_is_none_is_refused_by_comfyui_or_by_us(client: Client, change, said):
+    """By ComfyUI before it runs, in versions that look such values up in the list."""
+    reason = reason_of_failure(client, talk("short.wav", **change))
+    assert re.search(rf"{said}|{next(iter(change))}: .* not in \[", reason)
+
+
+def reason_of_failure(client: Client, prompt: Prompt) -> str:
+    """Why a prompt is not queued, or why it fails when it is."""
+    try:
+        run = client.run(prompt)
+    except Rejected as refused:
+        return str(refused)
+    assert run.status == "error"
+    return run.error["exception_message"]
+
+
+@pytest.mark.parametrize("name", ["gone.safetensors", 7, {"name": "gone.safetensors"}], ids=str)
+def test_a_model_that_is_not_on_this_machine_is_told_where_to_put(client: Client, server: ComfyServer, name):
+    before = len(server.log())
+    with pytest.raises(Rejected) as refused:
+        client.queue(talk("short.wav", model=name))
+    assert refused.value.reasons() == {"model": [("custom_validation_failed", "model")]}
+    (error,) = refused.value.node_errors["model"]["errors"]
+    assert "is not on this machine; put the file into" in error["details"]
+    assert str(server.base / "models/edtalk") in error["details"]
+    assert "Traceback" not in server.log()[before:]
+
+
+@pytest.mark.parametrize(
+    ("track", "loader"),
+    [
+        ("pose", node("EDTalkLoadMotion", file="gone.json", path="")),
+        (
+            "expression",
+            node("EDTalkLoadPreset", portrait=["portrait", 0], file="gone.json", path="", name="", strength=1),
+        ),
+    ],
+    ids=["motion", "preset"],
+)
+def test_a_motion_or_preset_that_is_not_on_this_machine_is_told_where_to_put(client: Client, track, loader):
+    prompt = talk("short.wav", **{track: ["file", 0]}) | {"file": loader}
+    with pytest.raises(Rejected) as refused:
+        client.queue(prompt)
+    assert refused.value.reasons() == {"file": [("custom_validation_failed", "file")]}
+    (error,) = refused.value.node_errors["file"]["errors"]
+    assert "is not on this machine. Put it into ComfyUI's input folder" in error["details"]
 
 
 def test_a_picture_without_a_face_says_so(client: Client, server: ComfyServer):
