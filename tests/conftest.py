@@ -28,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--long", action="store_true", help="also run what takes more than some minutes: ten minutes of video"
     )
+    group.addoption(
+        "--graphs", type=int, default=40, metavar="N", help="how many random graphs ComfyUI's servers run (default 40)"
+    )
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -60,8 +63,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Say in the last lines what was not tested against ComfyUI, and why."""
+    """Say in the last lines what tests measured, and what was not tested against ComfyUI, and why."""
     yield
+    for report in (*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])):
+        for name, value in report.user_properties:
+            terminalreporter.line(f"{report.nodeid}: {name}: {value}")
     reasons: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         if report.nodeid.startswith(("tests/comfy", "tests/e2e")) and isinstance(report.longrepr, tuple):

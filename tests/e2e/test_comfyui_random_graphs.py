@@ -1,0 +1,102 @@
+"""Random graphs through ComfyUI's server: each ends well, is refused, or fails with a sentence of ours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from comfy_server import Client, ComfyServer, Rejected, Run
+from random_graphs import PACK_PREFIX, random_prompt, write_media
+
+from edtalk_core import errors
+
+pytestmark = pytest.mark.slow
+
+MODEL = "tiny.safetensors"
+OUR_ERRORS = {
+    name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.EDTalkError)
+}
+REFUSALS = {
+    "bad_linked_input",
+    "custom_validation_failed",
+    "invalid_input_type",
+    "required_input_missing",
+    "return_type_mismatch",
+    "value_bigger_than_max",
+    "value_not_in_list",
+    "value_smaller_than_min",
+}
+"""What ComfyUI says of an input before it runs anything. An exception while it looks is not among it."""
+SECONDS = 120
+"""Until a graph counts as hung; they take about a second."""
+
+
+def refusal(refused: Rejected) -> str | None:
+    """What is wrong with how a prompt was refused, None: nothing."""
+    types = {type_ for reasons in refused.reasons().values() for type_, _ in reasons}
+    return f"was refused: {refused}" if types - REFUSALS else None
+
+
+def failure(run: Run) -> str | None:
+    """What is wrong with how a prompt ended, None: nothing. Exceptions of core's own nodes are not ours to mend."""
+    if run.status == "success" or not run.error["node_type"].startswith(PACK_PREFIX):
+        return None
+    if run.error["exception_type"].rpartition(".")[2] in OUR_ERRORS:
+        return None
+    return f"{run.error['node_type']}: {run.error['exception_type']}: {run.error['exception_message']}" + "".join(
+        run.error["traceback"]
+    )
+
+
+def outcome(run: Run) -> str:
+    """A word for how a prompt ended, for counting."""
+    if run.status == "success":
+        return "success"
+    return "error of ours" if run.error["node_type"].startswith(PACK_PREFIX) else "error of core"
+
+
+def test_random_graphs_end_well_or_say_what_is_wrong(
+    client: Client,
+    server: ComfyServer,
+    tiny_bundle: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+):
+    write_media(server.base / "input")
+    shutil.copy(tiny_bundle, server.base / "models/edtalk" / MODEL)
+    info = server.get("/object_info")
+    began = time.monotonic()
+    outcomes: Counter[str] = Counter()
+    used: set[str] = set()
+    wrong: list[str] = []
+    for seed in range(request.config.getoption("graphs")):
+        prompt = random_prompt(info, (MODEL,), seed)
+        before = len(server.log())
+        try:
+            run = client.run(prompt, SECONDS)
+        except Rejected as refused:
+            outcomes["refused"] += 1
+            complaint = refusal(refused)
+            ended_well = True
+        else:
+            outcomes[outcome(run)] += 1
+            complaint = failure(run)
+            ended_well = run.status == "success"
+            used |= {one["class_type"] for one in prompt.values()} if ended_well else set()
+        if complaint is None and ended_well and "Traceback" in server.log()[before:]:
+            complaint = server.log()[before:]
+        if complaint is not None:
+            wrong.append(f"graph {seed} {complaint}\n{json.dumps(prompt)}")
+    figures = ", ".join(f"{number} {word}" for word, number in outcomes.most_common())
+    record_property("random graphs", f"{figures}; {time.monotonic() - began:.0f} s")
+    assert not wrong, f"{len(wrong)} of {sum(outcomes.values())}:\n" + "\n\n".join(wrong)
+    assert server.get("/queue") == {"queue_running": [], "queue_pending": []}
+    assert outcomes["success"] > 0.2 * sum(outcomes.values()), outcomes
+    assert min(outcomes["refused"], outcomes["error of ours"]) > 0, outcomes
+    if sum(outcomes.values()) >= 500:
+        assert {name for name in info if name.startswith(PACK_PREFIX)} <= used

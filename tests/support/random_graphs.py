@@ -1,0 +1,266 @@
+"""Random prompts over the pack's nodes: mostly such as somebody could have made, and some that are wrong.
+
+Types of links fit, as the editor sees to, and lengths are short, so that a graph takes about a second. Values lie
+inside their ranges and on their edges, and in some graphs outside; there inputs may be missing as well. Media may be
+silent, of a few milliseconds, of one pixel, without a face or broken.
+"""
+
+from __future__ import annotations
+
+import random
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from graphs import Prompt, node, write_speech
+
+PACK_PREFIX = "EDTalk"
+
+Link = list[Any]
+
+WRONG_GRAPH = 0.3
+"""How often a graph is one that has mistakes in it."""
+WRONG_VALUE, WRONG_LINK, MISSING = 0.05, 0.05, 0.03
+"""How often, there, an input has a value outside its range, is linked to an output of another type, or is left out."""
+EDGE = 0.1
+"""How often a number is one of the ends of its range."""
+OPTIONAL_LINK = 0.4
+REUSED_NODE = 0.6
+"""How often an output that is there already is taken again, rather than that of a new node."""
+DEPTH = 7
+"""Of nodes after one another, as far as sockets that must be linked allow it."""
+
+PICTURES = ("portrait.jpg", "portrait.jpg", "portrait.jpg", "noise.png", "dot.png", "alpha.png", "wide.png", "grey.png")
+SOUNDS = ("speech_half.wav", "speech_half.wav", "silent.wav", "blink.wav", "stereo.wav", "empty.wav", "broken.wav")
+VIDEOS = ("face.mp4", "face.mp4", "face_silent.mp4", "one_frame.mp4", "odd.mkv", "broken.mp4")
+
+LARGEST = {
+    "cell": 64,
+    "columns": 3,
+    "crossfade": 1.0,
+    "end": 2.0,
+    "face": 1,
+    "batch_index": 1,
+    "fps": 30.0,
+    "frame": 5,
+    "frames": 5,
+    "height": 400,
+    "seconds": 1.0,
+    "silence_after": 0.2,
+    "silence_before": 0.2,
+    "start": 1.0,
+    "width": 400,
+}
+"""By the inputs' names, numbers that still take little time, where the range reaches further."""
+TEXTS = {
+    "about": ("", "a smile"),
+    "box": ("", "", "60 60 200 200", "0 0 1 1", "-20 -20 600 600", "1 2 3", "a b c d"),
+    "curve": ("", "0:00 0\n0:01 1", "0:00 0.5 ease-in-out", "nonsense"),
+    "emotions": ("", "happy, sad", "no such"),
+    "filename_prefix": ("edtalk/random", "random", "%width%x%height%", "", "../outside", "a" * 300),
+    "name": ("", "happy", "no such"),
+    "offsets": ("", "lip 0 0.5", "pose yaw 0.2", "nonsense"),
+    "path": ("", "gone.json", "motion", "/", "portrait.jpg"),
+    "strengths": ("0.5, 1, 1.5", "1", "", "x"),
+    "text": ("0:00 own\n0:01 happy:0.8", "0:00 happy", "", "0:00 no such", "happy 0:00", "0:05 sad\n0:01 happy"),
+}
+"""By the inputs' names, texts that mean something there, and some that do not."""
+WRONG = (None, "", "text", "ü\u0000\n", True, -1, 10**30, 0.5, float("nan"), float("inf"), -float("inf"), [], [1], {})
+"""Values that may stand anywhere in a prompt that a program writes."""
+
+
+def write_media(folder: Path) -> None:
+    """The media that random graphs load, PICTURES, SOUNDS and VIDEOS but for portrait.jpg, in the input folder."""
+    from PIL import Image
+
+    from edtalk_core.media.audio import read_audio
+    from edtalk_core.media.video import VideoWriter
+
+    noise = np.random.default_rng(0)
+    for name, size in (("noise.png", (64, 64, 3)), ("dot.png", (1, 1, 3)), ("wide.png", (8, 900, 3))):
+        Image.fromarray(noise.integers(0, 256, size, np.uint8)).save(folder / name)
+    face = Image.open(folder / "portrait.jpg").convert("RGB").resize((256, 256))
+    face.convert("L").save(folder / "grey.png")
+    face.convert("RGBA").save(folder / "alpha.png")
+
+    write_speech(folder / "speech_half.wav", 0.5)
+    write_speech(folder / "blink.wav", 0.01)
+    for name, channels, samples in (
+        ("silent.wav", 1, np.zeros(8000)),
+        ("stereo.wav", 2, noise.uniform(-0.5, 0.5, 2 * 6615)),
+        ("empty.wav", 1, np.zeros(0)),
+    ):
+        with wave.open(str(folder / name), "wb") as file:
+            file.setparams((channels, 2, 22050, 0, "NONE", ""))
+            file.writeframes((samples * 32767).astype("<i2").tobytes())
+    for name in ("broken.wav", "broken.mp4"):
+        (folder / name).write_bytes(bytes(range(256)) * 8)
+
+    picture = np.asarray(face)
+    speech = read_audio(folder / "speech_half.wav")
+    for name, fps, frame, number, sound in (
+        ("face.mp4", 25, picture, 6, speech),
+        ("face_silent.mp4", 30, picture, 4, None),
+        ("one_frame.mp4", 25, picture, 1, None),
+        ("odd.mkv", Fraction(30000, 1001), noise.integers(0, 256, (47, 33, 3), np.uint8), 3, None),
+    ):
+        with VideoWriter(folder / name, fps, (frame.shape[1], frame.shape[0]), sound) as writer:
+            for _ in range(number):
+                writer.write(frame)
+
+
+@dataclass
+class RandomGraph:
+    """A prompt that grows from the node it ends in.
+
+    `info` is the server's /object_info, `models` are names of tiny ones, `wrong`: whether it has mistakes in it.
+    """
+
+    info: dict[str, Any]
+    models: tuple[str, ...]
+    random: random.Random
+    wrong: bool
+    prompt: Prompt = field(default_factory=dict)
+    _outputs: list[tuple[str, Link]] = field(default_factory=list)
+    """Type and link of each output that is there."""
+
+    def grow(self) -> Prompt:
+        """Add a node of the pack, what it needs, and nodes that show what comes out of it."""
+        ours = sorted(name for name in self.info if name.startswith(PACK_PREFIX))
+        kind = self.random.choice(ours)
+        name = self._add(kind, 0)
+        outputs = self.info[kind]["output"]
+        shown = self.random.randrange(len(outputs))
+        if not self.info[kind]["output_node"] or self.random.random() < 0.2:
+            self._show(outputs[shown], [name, shown])
+        return self.prompt
+
+    def _show(self, kind: str, link: Link) -> None:
+        sink = {
+            "IMAGE": lambda: node("PreviewImage", images=link),
+            "AUDIO": lambda: node("SaveAudio", audio=link, filename_prefix="random/sound"),
+            "VIDEO": lambda: node("SaveVideo", video=link, filename_prefix="random/video", format="auto", codec="auto"),
+        }.get(kind, lambda: node("PreviewAny", source=link))
+        self._insert(sink())
+
+    def _insert(self, made: dict[str, Any]) -> str:
+        name = str(len(self.prompt) + 1)
+        self.prompt[name] = made
+        return name
+
+    def _add(self, kind: str, depth: int) -> str:
+        """A node of the pack with random inputs; its name."""
+        inputs: dict[str, Any] = {}
+        for group in ("required", "optional"):
+            for name, (type_, details) in self._inputs(kind, group):
+                chance = self.random.random() if self.wrong else 1.0
+                if chance < MISSING:
+                    continue
+                if chance < MISSING + WRONG_VALUE:
+                    inputs[name] = self._wrong(details)
+                elif type_ in ("COMBO", "INT", "FLOAT", "STRING", "BOOLEAN"):
+                    inputs[name] = self._value(name, type_, details)
+                elif group == "required" or (self.random.random() < OPTIONAL_LINK and depth < DEPTH):
+                    link = self._link(type_, depth + 1)
+                    inputs |= {name: link} if link is not None else {}
+        if kind.startswith(PACK_PREFIX + "Render") and self.random.random() < 0.5:
+            inputs["length"] = "frames"
+        name = self._insert(node(kind, **inputs))
+        self._outputs += [(type_, [name, number]) for number, type_ in enumerate(self.info[kind]["output"])]
+        return name
+
+    def _inputs(self, kind: str, group: str) -> list[tuple[str, tuple[str, dict[str, Any]]]]:
+        spec = self.info[kind]["input"].get(group, {})
+        found = []
+        for name, one in spec.items():
+            type_, details = (*one, {})[:2]
+            if isinstance(type_, list):  # how older versions write a list of choices
+                type_, details = "COMBO", details | {"options": type_}
+            found.append((name, (type_, details)))
+        return found
+
+    def _value(self, name: str, type_: str, details: dict[str, Any]) -> Any:
+        """A value that is allowed."""
+        if name == "model":
+            return self.random.choice(self.models)
+        if type_ == "COMBO":
+            return self.random.choice(details["options"])
+        if type_ == "BOOLEAN":
+            return self.random.random() < 0.5
+        if type_ == "STRING":
+            return self.random.choice(TEXTS[name]) if name in TEXTS else details.get("default", "")
+        least, most = details["min"], details["max"]
+        most = min(most, LARGEST.get(name, most))
+        least = max(least, -LARGEST.get(name, -least))
+        if self.random.random() < EDGE:
+            return self.random.choice((least, most))
+        if type_ == "INT":
+            return self.random.randint(least, most)
+        return round(self.random.uniform(least, most), self.random.choice((0, 2, 6)))
+
+    def _wrong(self, details: dict[str, Any]) -> Any:
+        beyond = [details["min"] - 1, details["max"] + 1] if "max" in details else []
+        return self.random.choice([*beyond, *WRONG])
+
+    def _link(self, type_: str, depth: int) -> Link | None:
+        """An output of a type, of a node that is there or of a new one. None where nothing makes such a thing."""
+        wanted = set(type_.split(","))
+        if self.wrong and self._outputs and self.random.random() < WRONG_LINK:
+            return self.random.choice(self._outputs)[1]
+        there = [link for kind, link in self._outputs if kind in wanted]
+        if there and (depth >= DEPTH or self.random.random() < REUSED_NODE):
+            return self.random.choice(there)
+        sources = self._sources(wanted)
+        makers = [
+            (kind, number)
+            for kind, one in sorted(self.info.items())
+            if kind.startswith(PACK_PREFIX) and kind != "EDTalkExampleInputs"
+            for number, output in enumerate(one["output"])
+            if output in wanted
+        ]
+        if depth >= DEPTH and "EDTALK_MOTION" in wanted:
+            makers = [("EDTalkExpressionPreset", 0), ("EDTalkSamplePose", 0)]
+        if sources and (not makers or depth >= DEPTH or self.random.random() < 0.7):
+            return self.random.choice(sources)()
+        if not makers:
+            return None
+        kind, number = self.random.choice(makers)
+        return [self._add(kind, depth), number]
+
+    def _sources(self, wanted: set[str]) -> list[Callable[[], Link]]:
+        """Ways to get one of these from core nodes."""
+        sources: list[Callable[[], Link]] = []
+        choose = self.random.choice
+
+        def core(kind: str, output: int = 0, **inputs: Any) -> Link:
+            return [self._insert(node(kind, **inputs)), output]
+
+        def parts(output: int) -> Link:
+            return core("GetVideoComponents", output, video=core("LoadVideo", file=choose(VIDEOS)))
+
+        if "IMAGE" in wanted:
+            batch = {"width": choose((16, 64)), "height": choose((16, 40)), "batch_size": choose((1, 3)), "color": 127}
+            sources += [lambda: core("LoadImage", image=choose(PICTURES))] * 4
+            sources += [lambda: parts(0), lambda: core("EmptyImage", **batch)]
+        if "MASK" in wanted:
+            sources += [lambda: core("LoadImage", 1, image=choose(PICTURES))]
+            sources += [lambda: core("SolidMask", value=choose((0.0, 1.0)), width=64, height=64)]
+        if "AUDIO" in wanted:
+            sources += [lambda: core("LoadAudio", audio=choose(SOUNDS))] * 4 + [lambda: parts(1)]
+            sources += [lambda: core("EmptyAudio", duration=0.2, sample_rate=8000, channels=1)]
+        if "VIDEO" in wanted:
+            sources += [lambda: core("LoadVideo", file=choose(VIDEOS))] * 3
+            sources += [
+                lambda: core("CreateVideo", images=core("LoadImage", image=choose(PICTURES)), fps=choose((1, 25)))
+            ]
+        return sources
+
+
+def random_prompt(info: dict[str, Any], models: tuple[str, ...], seed: int) -> Prompt:
+    """The prompt of a seed; the same wherever the nodes and the choices are."""
+    chance = random.Random(seed)
+    return RandomGraph(info, models, chance, wrong=chance.random() < WRONG_GRAPH).grow()
