@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -24,9 +23,8 @@ sys.path.append(str(ROOT / "tests/support"))
 from comfy_install import find_comfyui
 from comfy_server import ComfyServer, Run
 from front_end import open_front_end
+from templates import VIDEOS, WORKFLOWS, provide_models, read_workflow, use_example_for_checkpoint
 from videos import read_video
-
-WORKFLOWS = ROOT / "workflows"
 
 WIDTH = 400
 """Pixels of a thumbnail."""
@@ -34,19 +32,8 @@ WIDEST = 1.5
 """Times its height; of what is wider the left is shown, since cards in the browser are nearly square."""
 MOMENTS = (0.2, 0.4, 0.6, 0.8)
 """Of a video that is small enough to show four frames, where they are."""
-VIDEOS = (".mp4", ".mov", ".mkv")
 SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
-
-USE_EXAMPLE = """() => {
-    const graph = window.app.graph;
-    const example = graph.nodes.find(node => node.type === "EDTalkExampleInputs");
-    for (const decoder of graph.nodes.filter(node => node.type === "VAEDecode"))
-        for (const id of [...decoder.outputs[0].links]) {
-            const link = graph.links.get(id);
-            example.connect("generated portrait", graph.getNodeById(link.target_id), link.target_slot);
-        }
-}"""
 
 
 def thumbnail(run: Run, server: ComfyServer) -> Image.Image:
@@ -72,29 +59,27 @@ def thumbnail(run: Run, server: ComfyServer) -> Image.Image:
 
 def main() -> None:
     """Make those that are asked for."""
-    known = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    known = {path.stem: path for path in WORKFLOWS}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW", help=f"of {', '.join(known)}; default: all")
-    wanted = parser.parse_args().workflows or known
+    wanted = parser.parse_args().workflows or list(known)
     if unknown := set(wanted) - set(known):
         parser.error(f"there is no workflow {', '.join(sorted(unknown))}")
     install = find_comfyui()
     with tempfile.TemporaryDirectory() as folder:
         server = ComfyServer(install, Path(folder, "base"))
-        shutil.copy(install.checkout / "input/example.png", server.base / "input")
         server.start()
         try:
             with open_front_end(server) as editor:
                 for name in wanted:
-                    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+                    workflow = read_workflow(known[name])
+                    provide_models(workflow, server)
                     editor.load(workflow)
-                    if any(node["type"] == "CheckpointLoaderSimple" for node in workflow["nodes"]):
-                        editor.page.keyboard.press("Escape")  # the editor says that the checkpoint is missing
-                        editor.page.evaluate(USE_EXAMPLE)
+                    use_example_for_checkpoint(editor)
                     run = editor.run(SECONDS)
                     if run.status != "success":
                         raise RuntimeError(f"{name}: {json.dumps(run.error, indent=1)[:4000]}")
-                    path = WORKFLOWS / f"{name}.jpg"
+                    path = known[name].with_suffix(".jpg")
                     thumbnail(run, server).save(path, quality=82, optimize=True)
                     sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB\n")
                     sys.stdout.flush()

@@ -60,7 +60,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         pytest.skip(str(missing))
     for example in ("portrait.jpg", "speech.flac"):
         shutil.copy(ROOT / "weights/examples" / example, running.base / "input")
-    shutil.copy(install.checkout / "input/example.png", running.base / "input")  # every ComfyUI has it
     write_speech(running.base / "input/short.wav", 2.0)
     running.start()
     yield running

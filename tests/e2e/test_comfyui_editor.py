@@ -5,44 +5,32 @@ from __future__ import annotations
 import json
 import urllib.error
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from comfy_server import ComfyServer
 from front_end import FrontEnd
+from templates import (
+    HAS_CHECKPOINT,
+    VIDEOS,
+    WORKFLOWS,
+    provide_models,
+    read_workflow,
+    use_example_for_checkpoint,
+)
 from videos import mouth_motion, read_video
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 SAVED = sorted((ROOT / "tests/data/workflows").glob("*/*.json"))
 WITH_UPSCALER = [path for path in WORKFLOWS if "UpscaleModelLoader" in path.read_text(encoding="utf-8")]
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
 
 
-WITHOUT_CHECKPOINT = "() => window.app.graph.nodes.some(node => node.type === 'CheckpointLoaderSimple')"
-USE_EXAMPLE = """() => {
-    const graph = window.app.graph;
-    const example = graph.nodes.find(node => node.type === "EDTalkExampleInputs");
-    for (const decoder of graph.nodes.filter(node => node.type === "VAEDecode"))
-        for (const id of [...decoder.outputs[0].links]) {
-            const link = graph.links.get(id);
-            example.connect(0, graph.getNodeById(link.target_id), link.target_slot);
-        }
-}"""
-"""Plugs the example portrait in wherever a generated picture goes."""
-
-
 def name(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
-
-
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_there_are_workflows():
@@ -53,7 +41,7 @@ def test_there_are_workflows():
 @pytest.fixture
 def opened(request: pytest.FixtureRequest, editor: FrontEnd, server: ComfyServer) -> FrontEnd:
     """The editor with a workflow in it, from the parameter; what it needs of model files lies in the folders."""
-    workflow = read(request.param)
+    workflow = read_workflow(request.param)
     provide_models(workflow, server)
     editor.load(workflow)
     return editor
@@ -62,10 +50,10 @@ def opened(request: pytest.FixtureRequest, editor: FrontEnd, server: ComfyServer
 @pytest.mark.parametrize("opened", WORKFLOWS, ids=name, indirect=True)
 def test_a_workflow_runs_as_it_ships(opened: FrontEnd, server: ComfyServer):
     complain_not(opened)
-    if opened.page.evaluate(WITHOUT_CHECKPOINT):
+    if opened.page.evaluate(HAS_CHECKPOINT):
         # The whole graph is valid, were the checkpoint there; what follows it is run with a picture in its place.
         validate(opened, server)
-        opened.page.evaluate(USE_EXAMPLE)
+        use_example_for_checkpoint(opened)
     run = opened.run(SECONDS)
     assert run.status == "success", run.error.get("exception_message")
     shown = {node["id"] for node in opened.nodes() if node["output"] and not node["bypassed"]}
@@ -110,7 +98,7 @@ def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServ
 
 @pytest.mark.any_renderer
 def test_a_missing_node_is_seen(editor: FrontEnd):
-    workflow = read(WORKFLOWS[0])
+    workflow = read_workflow(WORKFLOWS[0])
     node = next(one for one in workflow["nodes"] if one["type"] == "EDTalkRenderVideo")
     node["type"] = node["properties"]["Node name for S&R"] = "EDTalkNoSuchNode"
     editor.load(workflow)
@@ -143,31 +131,6 @@ def check_picture(path: Path) -> None:
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert min(picture.shape[:2]) >= 64
     assert picture.std() > 10
-
-
-def provide_models(workflow: dict[str, Any], server: ComfyServer) -> None:
-    """Lay down files under the names of the core models that a workflow asks for.
-
-    An upscale model is a real one that enlarges without adding anything; a checkpoint is an empty file, which is
-    enough for validation.
-    """
-    for node in workflow["nodes"]:
-        if node["type"] == "UpscaleModelLoader":
-            write_plain_upscaler(server.base / "models/upscale_models" / node["widgets_values"][0])
-        elif node["type"] == "CheckpointLoaderSimple":
-            (server.base / "models/checkpoints" / node["widgets_values"][0]).touch()
-
-
-def write_plain_upscaler(path: Path) -> None:
-    """A model of the Compact kind whose convolutions are zero: four times the size, each pixel repeated."""
-    import torch
-
-    state = {}
-    for number, (outputs, inputs) in enumerate([(1, 3), (1, None), (1, 1), (1, None), (48, 1)]):
-        state[f"body.{number}.weight"] = torch.zeros(outputs, inputs, 3, 3) if inputs else torch.zeros(outputs)
-        if inputs:
-            state[f"body.{number}.bias"] = torch.zeros(outputs)
-    torch.save(state, path)
 
 
 def validate(editor: FrontEnd, server: ComfyServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +53,7 @@ class ComfyServer:
         for name in ("custom_nodes", "input", "output", "temp", "user/default", *models):
             (base / name).mkdir(parents=True)
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
+        shutil.copy(install.checkout / "input/example.png", base / "input")  # every ComfyUI has it
         # Otherwise the template browser lies over the graph when the page is opened for the first time.
         settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": install.front_end}
         (base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
