@@ -41,25 +41,20 @@ if TYPE_CHECKING:
     from .media.video import VideoReader, VideoWriter, resample_frames
     from .model import EDTalk, Portrait
     from .motion.files import load_motion, save_motion
-    from .motion.idle import idle_motion
     from .motion.motion import Motion
     from .motion.operations import smooth
     from .motion.plot import plot_motion
-    from .motion.sources import (
-        motion_from_audio,
-        motion_from_flow,
-        motion_from_frames,
-        motion_from_picture,
-        motion_from_preset,
-        motion_from_timeline,
-        motion_from_video,
-    )
     from .networks.audio_to_lip import AudioToLip
     from .networks.pose_flow import PoseFlow
     from .networks.sizes import ModelSizes
     from .pipeline import Animation, animate
     from .rendering import FrameRenderer, Renderer
     from .sheets import base_sheet, emotion_sheet
+    from .sources.audio import motion_from_audio
+    from .sources.flow import motion_from_flow
+    from .sources.idle import idle_motion
+    from .sources.text import motion_from_preset, motion_from_timeline
+    from .sources.video import motion_from_frames, motion_from_picture, motion_from_video
 
 _HOMES = {
     "checkpoints.loading": ("load_model",),
@@ -124,19 +119,9 @@ _HOMES = {
         "load_motion",
         "save_motion",
     ),
-    "motion.idle": ("idle_motion",),
     "motion.motion": ("Motion",),
     "motion.operations": ("smooth",),
     "motion.plot": ("plot_motion",),
-    "motion.sources": (
-        "motion_from_audio",
-        "motion_from_flow",
-        "motion_from_frames",
-        "motion_from_picture",
-        "motion_from_preset",
-        "motion_from_timeline",
-        "motion_from_video",
-    ),
     "networks.audio_to_lip": ("AudioToLip",),
     "networks.pose_flow": ("PoseFlow",),
     "networks.sizes": ("ModelSizes",),
@@ -147,6 +132,18 @@ _HOMES = {
     "rendering": (
         "FrameRenderer",
         "Renderer",
+    ),
+    "sources.audio": ("motion_from_audio",),
+    "sources.flow": ("motion_from_flow",),
+    "sources.idle": ("idle_motion",),
+    "sources.text": (
+        "motion_from_preset",
+        "motion_from_timeline",
+    ),
+    "sources.video": (
+        "motion_from_frames",
+        "motion_from_picture",
+        "motion_from_video",
     ),
     "sheets": (
         "base_sheet",

@@ -25,10 +25,10 @@ from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for, r
 from .motion.files import load_motion
 from .motion.motion import Motion
 from .motion.operations import back_and_forth, fit_length, resample
-from .motion.sources import motion_from_audio
 from .pipeline import StageProgress, check_not_an_input, provenance
 from .progress import Progress
 from .rendering import FrameRenderer
+from .sources.audio import motion_from_audio
 
 if TYPE_CHECKING:
     from .model import EDTalk

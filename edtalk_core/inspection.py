@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import EDTalkError, MediaError
-from .media.streams import existing_file, moving_streams, open_media
+from .errors import EDTalkError
+from .media.streams import is_video
 from .motion.files import file_kind, load_motion, motion_metadata, read_json
 from .motion.presets import load_presets
 
@@ -41,16 +41,6 @@ def inspect_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     else:
         found = _media(path)
     return {"file": str(path), "bytes": path.stat().st_size, **found}
-
-
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a media file shows moving pictures; a cover picture in a sound file is none.
-
-    Raises MediaError when it is no sound or video at all.
-    """
-    kind = "sound or video"
-    with open_media(existing_file(Path(path), MediaError, kind), MediaError, kind) as container:
-        return bool(moving_streams(container))
 
 
 def _safetensors_format(path: Path) -> str | None:

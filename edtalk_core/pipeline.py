@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
-from .errors import ArgumentError, MotionError
+from .errors import ArgumentError
 from .face.crop import crop_portrait
-from .inspection import is_video
 from .media.audio import Audio, pad_silence, read_audio
 from .media.picture import picture_to_image, read_picture
+from .media.streams import is_video
 from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for
-from .motion.files import file_kind, load_motion, save_motion
+from .motion.files import load_motion, save_motion
 from .motion.motion import Motion
 from .motion.operations import combine, concatenate, hold
-from .motion.presets import expression_preset, load_preset, parse_expression
-from .motion.sources import motion_from_audio, motion_from_flow, motion_from_picture, motion_from_video
-from .motion.timeline import expression_timeline
 from .rendering import Renderer
+from .sources.audio import motion_from_audio
+from .sources.flow import motion_from_flow
+from .sources.text import motion_from_expression
+from .sources.video import motion_from_video
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 LipSource = Literal["own", "audio", "video"]
 PoseSource = Literal["still", "own", "video", "flow"]
-MAX_TIMELINE_BYTES = 1 << 20
 
 StageProgress = Callable[[str, int, int | None], None]
 """Called as progress(stage, done, total): what is being done, how many frames are, and of how many (None: unknown)."""
@@ -221,61 +220,6 @@ def animate(
     )
 
 
-def motion_from_expression(model: EDTalk, text: str, own: Motion, duration: float, fps: float) -> Motion:
-    """The expression that a text asks for: an emotion, the file of a preset, or a timeline.
-
-    `text` is "own", an emotion with or without a strength ("happy:0.8"), the path of a preset file with or without
-    ":strength", a timeline (see `motion.timeline`), or the path of a text file that holds one. `own` is `Portrait.own`:
-    where strength 0 is. Gives one frame, but for a timeline as many as `duration` (seconds) has at `fps`.
-
-    Raises ArgumentError for an unknown emotion or a strength out of range, MotionError for a file or timeline that is
-    wrong and for a model without expressions.
-    """
-    if not model.sizes.expression:
-        raise MotionError(f"This is a lip+pose model: it has no expressions, so {text!r} means nothing to it.")
-    file, colon, strength = text.rpartition(":") if not os.path.isfile(text) else (text, "", "")
-    if os.path.isfile(file):
-        path = Path(file)
-        if file_kind(path) in ("JSON", "a NumPy array (.npy)"):
-            preset = load_preset(path)
-            wanted = parse_expression(f"{preset.name}{colon}{strength}")
-            return expression_preset({preset.name: preset.weights}, *wanted, own)
-        if colon:
-            raise MotionError(f"{path} is no preset file, and only a preset takes a strength ({text!r}).")
-        text = _read_text(path)
-    elif not re.search(r"[\s;]", text.strip()):
-        return expression_preset(model.presets, *parse_expression(text), own)
-    return expression_timeline(text, model.presets, own, duration, fps)
-
-
-def motion_from_file(
-    model: EDTalk,
-    path: str | os.PathLike[str],
-    *,
-    face: Literal["largest", "only"] | int = "largest",
-    box: tuple[float, float, float, float] | None = None,
-    crop: Literal["auto", "template", "box", "none"] = "auto",
-    progress: Callable[[int, int | None], None] | None = None,
-) -> tuple[Motion, str | None]:
-    """The motion in any file that has one: a video, a picture (one frame), a sound (lips alone), a motion file.
-
-    `face`, `box` and `crop` as in `crop_portrait`. Gives the motion and a warning of what may spoil it, or None.
-    Raises EDTalkError of the kind that fits when the file cannot be read or has no face.
-    """
-    kind = file_kind(Path(path))
-    if kind in ("a safetensors file", "JSON"):
-        return load_motion(path), None
-    if "picture" in kind:
-        cut = crop_portrait(read_picture(path), size=model.sizes.resolution, face=face, box=box, mode=crop)
-        return motion_from_picture(model, cut.picture), cut.warning
-    if not is_video(path):
-        return motion_from_audio(model, path, progress=progress), None
-    if crop == "template":
-        raise ArgumentError("The crop by template is for pictures; a video is cropped by one box for the whole clip.")
-    motion, found = motion_from_video(model, path, face=face, box=box, crop=crop, progress=progress)
-    return motion, found.warning
-
-
 def _lip_source(
     asked: LipSource | None, model: EDTalk, given: Motion | None, sound: Audio | None, actor: Path | None
 ) -> str:
@@ -337,15 +281,6 @@ def _delayed(motion: Motion, seconds: float) -> Motion:
     """The motion after so many seconds of its first frame."""
     wait = round(seconds * motion.fps)
     return concatenate([hold(motion, wait), motion]) if wait else motion
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_TIMELINE_BYTES:
-            raise MotionError(f"{path} has {path.stat().st_size:,} bytes: too long for a timeline.")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise MotionError(f"{path} is neither a preset file nor a timeline in text ({error}).") from error
 
 
 def provenance(settings: Mapping[str, object], *, dubbed: bool = False) -> dict[str, str]:

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..edtalk_core.media.audio import pad_silence
 from ..edtalk_core.media.mel import AudioFeatures, encode_audio
-from ..edtalk_core.motion.sources import motion_from_audio
+from ..edtalk_core.sources.audio import motion_from_audio
 from .execution import Progress, on_device
 from .schema import search_words
 from .sockets import FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, audio_of, sound_of

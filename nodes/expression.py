@@ -14,7 +14,7 @@ from ..edtalk_core.motion.keys import frames_until, parse_curve
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.motion.operations import MODES, Curve, align, blend
 from ..edtalk_core.motion.presets import EMOTIONS, OWN, Preset, expression_preset, load_presets, save_preset
-from ..edtalk_core.motion.sources import motion_from_preset, motion_from_timeline
+from ..edtalk_core.sources.text import motion_from_preset, motion_from_timeline
 from .execution import tell, warn
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
 from .schema import advanced, search_words

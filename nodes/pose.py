@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..edtalk_core.media.mel import AudioFeatures
-from ..edtalk_core.motion.idle import idle_motion
 from ..edtalk_core.motion.motion import Motion
-from ..edtalk_core.motion.sources import motion_from_flow
+from ..edtalk_core.sources.flow import motion_from_flow
+from ..edtalk_core.sources.idle import idle_motion
 from .execution import Progress
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket

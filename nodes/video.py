@@ -7,7 +7,7 @@ from comfy_api.latest import Input, io
 
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.face.crop import crop_portrait
-from ..edtalk_core.motion.sources import motion_from_frames, motion_from_picture
+from ..edtalk_core.sources.video import motion_from_frames, motion_from_picture
 from .execution import Progress, on_device, warn
 from .portrait import face_inputs, parse_box, which_face
 from .schema import advanced, search_words

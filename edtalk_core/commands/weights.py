@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     """Read the motion, write it, and say what it holds."""
     from ..inspection import inspect_file
     from ..motion.files import save_motion
-    from ..pipeline import motion_from_file
+    from ..sources.file import motion_from_file
     from ..version import __version__
 
     output = args.output or Path(f"{args.source.stem}.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,3 +125,13 @@ def decoded_frames(
         logger.warning("%s breaks off before its end (%s): what could be read is used", path, broken_off)
     if damaged:
         logger.warning("%s: %d damaged packets of its %s were left out", path, damaged, stream.type)
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a media file shows moving pictures; a cover picture in a sound file is none.
+
+    Raises MediaError when it is no sound or video at all.
+    """
+    kind = "sound or video"
+    with open_media(existing_file(Path(path), MediaError, kind), MediaError, kind) as container:
+        return bool(moving_streams(container))

@@ -1,1 +1,1 @@
-"""Motion as data: the frozen type, its sources, operations on it, presets, timelines and files."""
+"""Motion as data: the frozen type, operations on it, presets, timelines, plots and files."""

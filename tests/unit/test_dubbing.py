@@ -29,9 +29,9 @@ from edtalk_core.media.video import VideoReader, VideoWriter
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.files import save_motion
 from edtalk_core.motion.motion import Motion
-from edtalk_core.motion.sources import motion_from_audio
 from edtalk_core.networks.sizes import ModelSizes
 from edtalk_core.rendering import FrameRenderer
+from edtalk_core.sources.audio import motion_from_audio
 
 SPEECH = builtin_file("examples/speech.flac")
 WIDTH, HEIGHT = 240, 210

@@ -13,8 +13,8 @@ from edtalk_core.data.pose_clips import PoseClip
 from edtalk_core.errors import ArgumentError, Cancelled, MotionError, UnsupportedCheckpoint
 from edtalk_core.evaluation.pose import Baselines, evaluate_pose_flow, shakiness, speed, spread
 from edtalk_core.media.mel import gather_windows
-from edtalk_core.motion.pose_sampling import sample_pose
 from edtalk_core.networks.pose_flow import PoseFlow, frame_spectra
+from edtalk_core.sources.flow import sample_pose
 from edtalk_core.training.pose_flow import PoseWindows, draw_curves, negative_log_likelihood
 
 

@@ -28,14 +28,10 @@ from edtalk_core.model import EDTalk
 from edtalk_core.motion.motion import Motion
 from edtalk_core.motion.operations import smooth
 from edtalk_core.motion.presets import Preset, save_preset
-from edtalk_core.motion.sources import (
-    motion_from_audio,
-    motion_from_picture,
-    motion_from_preset,
-    motion_from_timeline,
-    motion_from_video,
-)
 from edtalk_core.networks.sizes import ModelSizes
+from edtalk_core.sources.audio import motion_from_audio
+from edtalk_core.sources.text import motion_from_preset, motion_from_timeline
+from edtalk_core.sources.video import motion_from_picture, motion_from_video
 
 
 @pytest.fixture(scope="module")

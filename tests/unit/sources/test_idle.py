@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edtalk_core.errors import ArgumentError, EDTalkError, MotionError
-from edtalk_core.motion.idle import SHARE, TALKING, idle_motion
 from edtalk_core.motion.motion import Motion
+from edtalk_core.sources.idle import SHARE, TALKING, idle_motion
 
 OWN = Motion(
     lip=torch.ones(1, 20), pose=torch.tensor([[1.3, -2.7, 3.1, 0.0, 5.9, -60.1]]), expression=torch.ones(1, 10)

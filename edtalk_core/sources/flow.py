@@ -3,15 +3,67 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import torch
 from torch import Tensor
 
 from ..checks import check_number, check_seed, check_whole
-from ..errors import MotionError
-from ..networks.pose_flow import PoseFlow
+from ..errors import ArgumentError, MotionError
+from ..media.audio import Audio
+from ..media.mel import AudioFeatures
+from ..media.video import frame_count_for
+from ..model import EDTalk
+from ..motion.motion import FPS, Motion
+from ..networks.pose_flow import PoseFlow, frame_spectra
 from ..progress import Progress
-from .motion import FPS, Motion
+from .audio import audio_features
+
+
+def motion_from_flow(
+    model: EDTalk,
+    audio: Audio | AudioFeatures | str | os.PathLike[str] | None,
+    anchor: Motion,
+    *,
+    duration: float | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    amount: float = 1.0,
+    progress: Progress | None = None,
+) -> Motion:
+    """A head that moves as heads do while this is said: drawn from the pose flow (see `sample_pose`).
+
+    Args:
+        model: one with a pose flow.
+        audio: a sound or its features, or the path of a sound file or of a video with sound; None for a head that only
+            listens.
+        anchor: the motion in whose first pose the head starts and about which it stays (`Portrait.own`).
+        duration: seconds; by default those of the sound. Without sound it must be given.
+        seed: the same seed gives the same motion.
+        temperature: 1 moves as the training clips do, less is calmer, 0 is the typical movement without chance.
+        amount: how far it moves about the anchor: 0 is still, 2 twice as far and as fast.
+        progress: counts the frames.
+
+    Returns:
+        A pose track at 25 fps.
+
+    Raises:
+        MotionError: the model has no pose flow, or the anchor no pose of its width.
+        AudioError: the sound cannot be read or is unusable.
+        ArgumentError: a number out of range, or neither sound nor duration.
+    """
+    if model.pose_flow is None:
+        raise MotionError("This model has no pose flow, so it cannot make up how the head moves. Load one that has.")
+    spectra = None
+    if audio is not None:
+        features = audio_features(audio)
+        duration = features.duration if duration is None else duration
+        spectra = frame_spectra(features.windows())
+    elif duration is None:
+        raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
+    frames = max(1, frame_count_for(duration, FPS))
+    first = anchor.track("pose")[0]
+    return sample_pose(model.pose_flow, spectra, frames, first, seed, temperature, amount, progress=progress)
 
 
 def sample_pose(

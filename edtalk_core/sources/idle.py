@@ -9,8 +9,8 @@ import torch
 
 from ..checks import check_number, check_seed
 from ..media.video import frame_count_for
-from .motion import FPS, Motion
-from .operations import hold
+from ..motion.motion import FPS, Motion
+from ..motion.operations import hold
 
 TALKING = (1.9, 1.4, 0.4, 2.0, 1.2, 1.8)
 """How much the pose weights move while somebody talks: x, y, size, roll, yaw and pitch as the demo model has them.

@@ -1,0 +1,46 @@
+"""The motion in any file that has one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from ..errors import ArgumentError
+from ..face.crop import crop_portrait
+from ..media.picture import read_picture
+from ..media.streams import is_video
+from ..model import EDTalk
+from ..motion.files import file_kind, load_motion
+from ..motion.motion import Motion
+from ..progress import Progress
+from .audio import motion_from_audio
+from .video import motion_from_picture, motion_from_video
+
+
+def motion_from_file(
+    model: EDTalk,
+    path: str | os.PathLike[str],
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: tuple[float, float, float, float] | None = None,
+    crop: Literal["auto", "template", "box", "none"] = "auto",
+    progress: Progress | None = None,
+) -> tuple[Motion, str | None]:
+    """The motion in any file that has one: a video, a picture (one frame), a sound (lips alone), a motion file.
+
+    `face`, `box` and `crop` as in `crop_portrait`. Gives the motion and a warning of what may spoil it, or None.
+    Raises EDTalkError of the kind that fits when the file cannot be read or has no face.
+    """
+    kind = file_kind(Path(path))
+    if kind in ("a safetensors file", "JSON"):
+        return load_motion(path), None
+    if "picture" in kind:
+        cut = crop_portrait(read_picture(path), size=model.sizes.resolution, face=face, box=box, mode=crop)
+        return motion_from_picture(model, cut.picture), cut.warning
+    if not is_video(path):
+        return motion_from_audio(model, path, progress=progress), None
+    if crop == "template":
+        raise ArgumentError("The crop by template is for pictures; a video is cropped by one box for the whole clip.")
+    motion, found = motion_from_video(model, path, face=face, box=box, crop=crop, progress=progress)
+    return motion, found.warning

@@ -1,0 +1,144 @@
+"""Motion of a face that is seen: in a video, in frames that are no file, in a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ..checks import check_whole
+from ..errors import VideoError
+from ..face.crop import VideoCrop, crop_video
+from ..media.picture import picture_to_image
+from ..media.video import VideoReader, resample_frames
+from ..model import EDTalk
+from ..motion.files import file_kind
+from ..motion.motion import FPS, Motion
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_DATA_KINDS = {
+    "a NumPy array (.npy)",
+    "JSON",
+    "a safetensors file",
+    "a Python pickle",
+    "a zip archive (such as a .pt checkpoint or an .npz)",
+}
+
+
+def motion_from_video(
+    model: EDTalk,
+    path: str | os.PathLike[str],
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: Sequence[float] | None = None,
+    crop: Literal["auto", "box", "none"] = "auto",
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[Motion, VideoCrop]:
+    """What a face does in a video: its lip, pose and (if the model has one) expression, frame by frame.
+
+    The video is brought to 25 fps by its time stamps, whatever its rate, and cut by one box for the whole clip, the
+    published driver-video crop. A frame in which the face is not seen is cut by the same box and counted, never an
+    error. Frames are read as they are needed; memory does not grow with the length.
+
+    Args:
+        model: any variant.
+        path: a video file.
+        face: which one, when there are several (see `crop_video`).
+        box: (left, top, right, bottom) of the face over the whole clip in pixels, instead of looking for it.
+        crop: "auto" keeps a clip whole that is a face crop already, "box" always crops, "none" never looks for a face.
+        batch: frames read at once.
+        progress: counts the frames of both passes, the search for the face and the reading.
+
+    Returns:
+        The motion at 25 fps, and the crop: its `.box`, the `.frames` searched, how many were `.faceless`, a `.warning`.
+
+    Raises:
+        VideoError: the file cannot be read as a video; one that is a preset or other data is told by name.
+        FaceError: there is no face, or not the one asked for.
+        ArgumentError: an argument out of its range.
+    """
+    path = Path(path)
+    if path.is_file() and (kind := file_kind(path)) in _DATA_KINDS:
+        raise VideoError(
+            f"{path} is {kind}, not a video. Presets and motion files go where a preset or a motion is asked for; "
+            "here give the video of a face."
+        )
+    reader = VideoReader(path)
+    return motion_from_frames(
+        model, lambda: reader, reader.duration, face=face, box=box, crop=crop, batch=batch, progress=progress
+    )
+
+
+def motion_from_frames(
+    model: EDTalk,
+    open_frames: Callable[[], Iterable[tuple[float, np.ndarray]]],
+    duration: float,
+    *,
+    face: Literal["largest", "only"] | int = "largest",
+    box: Sequence[float] | None = None,
+    crop: Literal["auto", "box", "none"] = "auto",
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[Motion, VideoCrop]:
+    """As `motion_from_video`, of frames that are no file.
+
+    Args:
+        model: any variant.
+        open_frames: opens the frames anew, (seconds, picture (H,W,3) uint8 RGB) in order; called once or twice.
+        duration: seconds that they last, to tell the progress of.
+        face: and the others: see `motion_from_video`.
+    """
+    check_whole(batch, "The batch", low=1, unit="frames")
+    passes = 1 if box is not None or crop == "none" else 2
+    expected = round(duration * FPS)
+    searched = 0
+
+    def report(done: int, frames: int) -> None:
+        if progress:
+            progress(done, max(done, passes * frames))
+
+    def report_search(done: int, _: int | None) -> None:
+        nonlocal searched
+        searched = done
+        report(done, max(done, expected))
+
+    found, pictures = crop_video(
+        lambda: resample_frames(open_frames(), FPS),
+        size=model.sizes.resolution,
+        face=face,
+        box=box,
+        mode=crop,
+        progress=report_search,
+    )
+    lips, poses, expressions = [], [], []
+    done = 0
+    with torch.inference_mode():
+        while images := [picture_to_image(picture, found.size) for picture in islice(pictures, batch)]:
+            lip, pose, expression = model.read_weights(torch.cat(images))
+            lips.append(lip.float().cpu())
+            poses.append(pose.float().cpu())
+            if expression is not None:
+                expressions.append(expression.float().cpu())
+            done += len(images)
+            report(searched + done, searched or max(done, expected))
+        motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
+    return motion, found
+
+
+def motion_from_picture(model: EDTalk, picture: np.ndarray) -> Motion:
+    """What a face does in a picture: lip, pose and (if the model has one) expression, one frame.
+
+    `picture` is a square crop (S,S,3) uint8 RGB of any size, as `crop_portrait` makes it. Use the motion as it is (to
+    take over a pose), or held to a length. Raises PictureError when it is not such a picture.
+    """
+    with torch.inference_mode():
+        lip, pose, expression = model.read_weights(picture_to_image(picture, model.sizes.resolution))
+        return Motion(lip, pose, expression, fps=FPS)
