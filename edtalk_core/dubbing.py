@@ -21,12 +21,13 @@ from .face.following import FacePath, FollowMode, follow_face
 from .face.paste import ColourMatch, PasteBack, check_feather
 from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
-from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for, resample_frames
+from .media.video import VideoReader, VideoWriter, exact_fps, resample_frames
 from .motion.files import load_motion
+from .motion.length import lasting
 from .motion.motion import Motion
-from .motion.operations import back_and_forth, fit_length, resample
-from .pipeline import StageProgress, check_not_an_input, provenance
-from .progress import Progress
+from .motion.operations import back_and_forth, fit
+from .output import check_not_an_input, provenance, write_video
+from .progress import Progress, StageProgress
 from .rendering import FrameRenderer
 from .sources.audio import motion_from_audio
 
@@ -120,7 +121,7 @@ def dub(
     """
     started = time.perf_counter()
     output = Path(output)
-    check_not_an_input(output, [path for path in (video, audio, motion) if isinstance(path, (str, os.PathLike))])
+    check_not_an_input(output, (video, audio, motion))
     if length not in get_args(Length):
         raise ArgumentError(f"The length is that of the {' or the '.join(get_args(Length))}, not {length!r}.")
     tell = progress or (lambda stage, done, total: None)
@@ -140,7 +141,7 @@ def dub(
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
 
-    wanted = None if length == "video" else max(1, frame_count_for(sound.duration, rate))
+    wanted = None if length == "video" else lasting(sound.duration, rate).frames
     expected = wanted or round(reader.duration * float(rate))
     path = follow_face(
         islice(resample_frames(reader, rate), wanted),
@@ -159,22 +160,21 @@ def dub(
     pictures = islice(_there_and_back(reader, rate, own), frames)
     if length == "video":
         sound = fit_duration(sound, frames / rate)
-    lips = fit_length(resample(lips, float(rate)), frames)
+    lips = fit(lips, float(rate), frames)
     prepared = time.perf_counter()
 
-    with VideoWriter(output, rate, reader.size, sound, tags) as writer:
-        for picture in dub_pictures(
-            model,
-            pictures,
-            path,
-            lips,
-            feather=feather,
-            match_colours=match_colours,
-            upscale=upscale,
-            renderer=renderer,
-            progress=partial(tell, "dub"),
-        ):
-            writer.write(picture)
+    dubbed = dub_pictures(
+        model,
+        pictures,
+        path,
+        lips,
+        feather=feather,
+        match_colours=match_colours,
+        upscale=upscale,
+        renderer=renderer,
+        progress=partial(tell, "dub"),
+    )
+    write_video(VideoWriter(output, rate, reader.size, sound, tags), dubbed)
     return Dubbed(
         path=output,
         frames=frames,
@@ -231,7 +231,7 @@ def dub_pictures(
             f"size={model.sizes.resolution}."
         )
     check_feather(feather)
-    track = fit_length(resample(_checked_lips(lips, model), path.fps), max(1, len(path))).track("lip")
+    track = fit(_checked_lips(lips, model), path.fps, max(1, len(path))).track("lip")
     renderer = renderer or FrameRenderer(model)
     return _dubbed(pictures, path, track, feather, match_colours, upscale, renderer, progress)
 

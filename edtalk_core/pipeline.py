@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
-
 from .errors import ArgumentError
-from .face.crop import crop_portrait
 from .media.audio import Audio, pad_silence, read_audio
-from .media.picture import picture_to_image, read_picture
+from .media.picture import read_picture
 from .media.streams import is_video
-from .media.video import VideoReader, VideoWriter, exact_fps, frame_count_for
+from .media.video import VideoReader, VideoWriter, exact_fps
 from .motion.files import load_motion, save_motion
+from .motion.length import result_length
 from .motion.motion import Motion
-from .motion.operations import combine, concatenate, hold
+from .output import check_not_an_input, provenance, write_video
+from .portrait import portrait_from_picture
+from .progress import StageProgress
 from .rendering import Renderer
-from .sources.audio import motion_from_audio
-from .sources.flow import motion_from_flow
-from .sources.text import motion_from_expression
-from .sources.video import motion_from_video
+from .sources.assembly import assemble
+from .sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Source, Written, compose, read_recordings
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -35,13 +32,10 @@ if TYPE_CHECKING:
 LipSource = Literal["own", "audio", "video"]
 PoseSource = Literal["still", "own", "video", "flow"]
 
-StageProgress = Callable[[str, int, int | None], None]
-"""Called as progress(stage, done, total): what is being done, how many frames are, and of how many (None: unknown)."""
-
 
 @dataclass(frozen=True)
 class Animation:
-    """What `animate` made."""
+    """The result of `animate`."""
 
     path: Path
     frames: int
@@ -124,186 +118,179 @@ def animate(
     """
     started = time.perf_counter()
     output = Path(output)
-    inputs = [path for path in (portrait, driver, motion, pose_video) if isinstance(path, (str, os.PathLike))]
-    check_not_an_input(output, inputs)
-    if save_motion_to is not None:
-        check_not_an_input(Path(save_motion_to), inputs)
+    inputs = (portrait, driver, motion, pose_video)
+    for target in (output, *([Path(save_motion_to)] if save_motion_to is not None else [])):
+        check_not_an_input(target, inputs)
     if driver is None and motion is None:
         raise ArgumentError("There is nothing to animate with: give a sound or a video as driver, or a motion.")
-
     tell = progress or _tell_nobody
 
-    given = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
-    actor = Path(driver) if isinstance(driver, (str, os.PathLike)) and is_video(driver) else None
-    sound = None
-    if driver is not None and (actor is None or VideoReader(actor).has_audio):
-        sound = pad_silence(read_audio(driver), silence_before, silence_after)
-    elif silence_before or silence_after:
-        raise ArgumentError("Silence is added to a sound, and there is none here; leave the silence out.")
-    sources = {
-        "lip": _lip_source(lip, model, given, sound, actor),
-        "pose": _pose_source(pose, model, given, sound, actor, pose_video),
-        "expression": _expression_source(expression, model, given, actor),
+    drivers = read_drivers(driver, motion, pose_video, silence_before, silence_after)
+    sources: dict[str, Source] = {
+        "lip": lip_source(lip, drivers),
+        "pose": pose_source(pose, drivers, model, seed, temperature),
+        "expression": expression_source(expression, drivers),
     }
-    rate = exact_fps(fps or (given.fps if given is not None else model.fps))
-    size = model.sizes.resolution
-    settings: dict[str, object] = {**sources, "expression": os.path.basename(sources["expression"])}
-    if sources["pose"] == "flow":
-        settings |= {"seed": seed, "temperature": temperature}
-    writer = VideoWriter(output, rate, (size, size), sound, provenance(settings))
+    names = {track: source.name for track, source in sources.items()}
+    rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
+    size = (model.sizes.resolution, model.sizes.resolution)
+    writer = VideoWriter(output, rate, size, drivers.sound, provenance(_settings(sources)))  # refused before the work
 
-    cut = crop_portrait(read_picture(portrait), size=size, face=face, box=box, mode=crop)
-    warnings = [cut.warning] if cut.warning else []
-    with torch.inference_mode():
-        encoded = model.encode_portrait(picture_to_image(cut.picture, size))
-
-    motions = {"own": encoded.own}
-    if given is not None:
-        motions["motion"] = _delayed(given, silence_before)
-    if sound is not None and sources["lip"] == "audio":
-        motions["audio"] = motion_from_audio(model, sound, progress=partial(tell, "lips"))
-    for source, path, delay in (("video", actor, silence_before), ("pose video", pose_video, 0.0)):
-        if path is not None and source in sources.values():
-            read, found = motion_from_video(model, path, progress=partial(tell, source))
-            motions[source] = _delayed(read, delay)
-            if found.warning:
-                warnings.append(f"{path}: {found.warning}")
-
-    if sound is not None:
-        duration = sound.duration
-    elif actor is not None:
-        duration = motions["video"].duration if "video" in motions else VideoReader(actor).duration
-    else:
-        duration = motions["motion"].duration
-    frames = max(1, frame_count_for(duration, rate))
-    if sources["pose"] == "flow":
-        motions["flow"] = motion_from_flow(
-            model,
-            sound,
-            encoded.own,
-            duration=duration,
-            seed=seed,
-            temperature=temperature,
-            progress=partial(tell, "head"),
-        )
-    wanted = sources["expression"]
-    if wanted not in motions:
-        motions[wanted] = motion_from_expression(model, wanted, encoded.own, float(frames / rate), float(rate))
-    combined = combine(
-        lip=motions[sources["lip"]],
-        pose=motions[sources["pose"]],
-        expression=motions[wanted] if model.sizes.expression else None,
-        fps=float(rate),
-        frames=frames,
-    )
-    whole = model.complete(combined, encoded)
+    encoded, cropped = portrait_from_picture(model, read_picture(portrait), face=face, box=box, crop=crop)
+    recordings, warnings = read_recordings(model, sources.values(), tell)
+    length = result_length(drivers.seconds(recordings), rate)
+    motions = recordings | compose(model, sources.values(), encoded.own, length, tell)
+    tracks = {track: motions[source] for track, source in sources.items() if source in motions}
+    made = assemble(model, encoded, tracks, length)
     if save_motion_to is not None:
-        save_motion(whole, save_motion_to, {"made_by": f"edtalk {__version__}", **sources})
+        save_motion(made, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
     prepared = time.perf_counter()
 
     renderer = Renderer(model, encoded, precision=precision)
-    with writer:
-        for picture in renderer.pictures(whole, progress=partial(tell, "render")):
-            writer.write(picture)
+    write_video(writer, renderer.pictures(made, progress=partial(tell, "render")))
     finished = time.perf_counter()
     return Animation(
         path=output,
-        frames=frames,
+        frames=length.frames,
         fps=float(rate),
-        duration=frames / float(rate),
-        size=(size, size),
-        sources=sources,
-        motion=whole,
+        duration=length.frames / float(rate),
+        size=size,
+        sources=names,
+        motion=made,
         precision=renderer.precision,
         timings={"prepare": prepared - started, "render": finished - prepared},
-        warnings=tuple(warnings),
+        warnings=tuple([cropped.warning] if cropped.warning else []) + tuple(warnings),
     )
 
 
-def _lip_source(
-    asked: LipSource | None, model: EDTalk, given: Motion | None, sound: Audio | None, actor: Path | None
-) -> str:
-    if asked is None:
-        if given is not None and given.lip is not None:
-            return "motion"
-        asked = "video" if actor is not None else "audio" if sound is not None else "own"
-    if asked == "video" and actor is None:
-        raise ArgumentError("Lips from video need a video as driver, and there is none here.")
-    if asked == "audio" and sound is None:
-        raise ArgumentError("Lips from audio need a sound as driver, or a video that has one; there is none here.")
-    if asked not in get_args(LipSource):
-        raise ArgumentError(f"Lips come from {', '.join(get_args(LipSource))}, not {asked!r}.")
-    return asked
+@dataclass(frozen=True)
+class Drivers:
+    """The driver, motion and pose video of an animation, opened but not yet read; None for each that is missing."""
+
+    sound: Audio | None = None
+    """The driver's sound, with silence before and after it."""
+    video: FromVideo | None = None
+    video_seconds: float = 0.0
+    motion: FromMotion | None = None
+    pose_video: FromVideo | None = None
+
+    def seconds(self, recordings: Mapping[Source, Motion]) -> dict[str, float]:
+        """How long each lasts, by the names of `motion.length`; a video that was read, as long as what was read."""
+        seconds = {}
+        if self.sound is not None:
+            seconds["audio"] = self.sound.duration
+        if self.video is not None:
+            read = recordings.get(self.video)
+            seconds["video"] = read.duration if read is not None else self.video_seconds
+        if self.motion is not None:
+            seconds["motion"] = self.motion.motion.duration
+        return seconds
 
 
-def _pose_source(
-    asked: PoseSource | None,
-    model: EDTalk,
-    given: Motion | None,
-    sound: Audio | None,
-    actor: Path | None,
+def read_drivers(
+    driver: str | os.PathLike[str] | Audio | None,
+    motion: str | os.PathLike[str] | Motion | None,
     pose_video: str | os.PathLike[str] | None,
-) -> str:
-    if pose_video is not None:
+    silence_before: float,
+    silence_after: float,
+) -> Drivers:
+    """Open the drivers of an animation, given as to `animate`. Raises EDTalkError of the kind that fits."""
+    video, video_seconds, has_sound = None, 0.0, driver is not None
+    if isinstance(driver, (str, os.PathLike)) and is_video(driver):
+        reader = VideoReader(driver)
+        video, video_seconds, has_sound = FromVideo(Path(driver), silence_before), reader.duration, reader.has_audio
+    sound = None
+    if driver is not None and has_sound:
+        sound = pad_silence(read_audio(driver), silence_before, silence_after)
+    elif silence_before or silence_after:
+        raise ArgumentError("Silence is added to a sound, and there is none here; leave the silence out.")
+    loaded = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
+    return Drivers(
+        sound=sound,
+        video=video,
+        video_seconds=video_seconds,
+        motion=FromMotion(loaded, silence_before) if loaded is not None else None,
+        pose_video=FromVideo(Path(pose_video), name="pose video") if pose_video is not None else None,
+    )
+
+
+def lip_source(asked: LipSource | None, drivers: Drivers) -> Source:
+    """The source of the lips that `animate(lip=asked)` means. Raises ArgumentError for one that is missing."""
+    sound = FromSound(drivers.sound) if drivers.sound is not None else None
+    if asked is None:
+        if drivers.motion is not None and drivers.motion.motion.lip is not None:
+            return drivers.motion
+        return drivers.video or sound or Own()
+    if asked == "own":
+        return Own()
+    if asked == "video":
+        if drivers.video is None:
+            raise ArgumentError("Lips from video need a video as driver, and there is none here.")
+        return drivers.video
+    if asked == "audio":
+        if sound is None:
+            raise ArgumentError("Lips from audio need a sound as driver, or a video that has one; there is none here.")
+        return sound
+    raise ArgumentError(f"Lips come from {', '.join(get_args(LipSource))}, not {asked!r}.")
+
+
+def pose_source(
+    asked: PoseSource | None, drivers: Drivers, model: EDTalk, seed: int = 0, temperature: float = 1.0
+) -> Source:
+    """The source of the head motion that `animate(pose=asked)` means. Raises ArgumentError for one that is missing."""
+    flow = FromFlow(drivers.sound, seed, temperature) if model.pose_flow is not None else None
+    if drivers.pose_video is not None:
         if asked not in (None, "video"):
             raise ArgumentError(f"A pose video moves the head, so the pose cannot be {asked!r}; leave one of them out.")
-        return "pose video"
+        return drivers.pose_video
     if asked is None:
-        if given is not None and given.pose is not None:
-            return "motion"
-        if actor is not None:
-            asked = "video"
-        else:
-            asked = "flow" if sound is not None and model.pose_flow is not None else "still"
-    if asked == "video" and actor is None:
-        raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none here.")
-    if asked == "flow" and model.pose_flow is None:
-        raise ArgumentError("This model has no pose flow, so it cannot make up a head motion; choose still or video.")
-    if asked not in get_args(PoseSource):
-        raise ArgumentError(f"A pose is one of {', '.join(get_args(PoseSource))}, not {asked!r}.")
-    return "own" if asked == "still" else asked
+        if drivers.motion is not None and drivers.motion.motion.pose is not None:
+            return drivers.motion
+        if drivers.video is not None:
+            return drivers.video
+        return flow if flow is not None and drivers.sound is not None else Own()
+    if asked in ("still", "own"):
+        return Own()
+    if asked == "video":
+        if drivers.video is None:
+            raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none here.")
+        return drivers.video
+    if asked == "flow":
+        if flow is None:
+            raise ArgumentError(
+                "This model has no pose flow, so it cannot make up a head motion; choose still or video."
+            )
+        return flow
+    raise ArgumentError(f"A pose is one of {', '.join(get_args(PoseSource))}, not {asked!r}.")
 
 
-def _expression_source(asked: str | None, model: EDTalk, given: Motion | None, actor: Path | None) -> str:
+def expression_source(asked: str | None, drivers: Drivers) -> Source:
+    """The source of the expression that `animate(expression=asked)` means: everything but "own" and "video" is words.
+
+    Raises ArgumentError for a video that is missing. Whether the words mean something is for the source to say.
+    """
     if asked is None:
-        if given is not None and given.expression is not None:
-            return "motion"
-        return "video" if actor is not None else "own"
+        if drivers.motion is not None and drivers.motion.motion.expression is not None:
+            return drivers.motion
+        return drivers.video or Own()
     asked = asked.strip()
-    if asked == "video" and actor is None:
-        raise ArgumentError("An expression from video needs a video as driver, and there is none here.")
+    if asked == "own":
+        return Own()
+    if asked == "video":
+        if drivers.video is None:
+            raise ArgumentError("An expression from video needs a video as driver, and there is none here.")
+        return drivers.video
     if asked == "motion":
         raise ArgumentError("'motion' is no emotion; leave the expression out to use that of the motion.")
-    return asked
+    return Written(asked)
 
 
-def _delayed(motion: Motion, seconds: float) -> Motion:
-    """The motion after so many seconds of its first frame."""
-    wait = round(seconds * motion.fps)
-    return concatenate([hold(motion, wait), motion]) if wait else motion
-
-
-def provenance(settings: Mapping[str, object], *, dubbed: bool = False) -> dict[str, str]:
-    """Tags that say what the video is; no names of files, which may be private.
-
-    `dubbed`: only the mouth of a real video is made, which the IPTC's digital source types tell from a picture that is
-    made as a whole.
-    """
-    what = "the mouth of a video, changed by software" if dubbed else "a still portrait animated by software"
-    kind = "compositeWithTrainedAlgorithmicMedia" if dubbed else "trainedAlgorithmicMedia"
-    return {
-        "comment": f"AI-generated with EDTalk {__version__}: {what}.",
-        "made_with": f"EDTalk {__version__}",
-        "digital_source_type": f"http://cv.iptc.org/newscodes/digitalsourcetype/{kind}",
-        "edtalk_settings": json.dumps(settings),
-    }
-
-
-def check_not_an_input(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Raise ArgumentError if what is to be written is one of the files that are read."""
-    for path in inputs:
-        if target.exists() and os.path.exists(path) and target.samefile(path):
-            raise ArgumentError(f"{target} is one of the inputs; choose another name for what is written.")
+def _settings(sources: Mapping[str, Source]) -> dict[str, object]:
+    """The sources as a video's tags name them: without folders, which may be private."""
+    settings: dict[str, object] = {track: source.name for track, source in sources.items()}
+    settings["expression"] = os.path.basename(sources["expression"].name)
+    pose = sources["pose"]
+    return settings | ({"seed": pose.seed, "temperature": pose.temperature} if isinstance(pose, FromFlow) else {})
 
 
 def _tell_nobody(stage: str, done: int, total: int | None) -> None:

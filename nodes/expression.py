@@ -11,8 +11,9 @@ from comfy_api.latest import io
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.motion.keys import frames_until, parse_curve
+from ..edtalk_core.motion.length import MODES
 from ..edtalk_core.motion.motion import Motion
-from ..edtalk_core.motion.operations import MODES, Curve, align, blend
+from ..edtalk_core.motion.operations import Curve, align, blend
 from ..edtalk_core.motion.presets import EMOTIONS, OWN, Preset, expression_preset, load_presets, save_preset
 from ..edtalk_core.sources.text import motion_from_preset, motion_from_timeline
 from .execution import tell, warn

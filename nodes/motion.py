@@ -9,9 +9,9 @@ from comfy_api.latest import io, ui
 from ..edtalk_core import __version__
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.motion.files import load_motion, save_motion
+from ..edtalk_core.motion.length import MODES
 from ..edtalk_core.motion.motion import TRACKS, Motion
 from ..edtalk_core.motion.operations import (
-    MODES,
     combine,
     concatenate,
     offset,

@@ -9,9 +9,8 @@ import torch
 from comfy_api.latest import io
 
 from ..edtalk_core.errors import ArgumentError
-from ..edtalk_core.face.crop import crop_portrait
-from ..edtalk_core.media.picture import picture_to_image
 from ..edtalk_core.model import Portrait
+from ..edtalk_core.portrait import portrait_from_picture
 from .execution import on_device, warn
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, image_of, picture_of
@@ -102,15 +101,13 @@ class LoadPortrait(io.ComfyNode):
             box_of_mask(face_mask, batch_index, picture.shape[:2]) if face_mask is not None else None
         )
         edtalk = on_device(model)
-        size = edtalk.sizes.resolution
-        cut = crop_portrait(
+        encoded, cut = portrait_from_picture(
+            edtalk,
             picture,
-            size=size,
             face=which_face(face, given),
             box=given,
-            mode="box" if given else crop,  # type: ignore[arg-type]
+            crop="box" if given else crop,  # type: ignore[arg-type]
         )
-        encoded = edtalk.encode_portrait(picture_to_image(cut.picture, size))
         portrait = Portrait(encoded.latent.cpu(), tuple(feature.cpu() for feature in encoded.features), encoded.own)
         warn(cut.warning)
         return io.NodeOutput(

@@ -11,11 +11,12 @@ from comfy_api.latest import InputImpl, io, ui
 
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.media.audio import Audio, fit_duration
-from ..edtalk_core.media.video import VideoWriter, exact_fps, frame_count_for
-from ..edtalk_core.motion.motion import TRACKS, Motion
-from ..edtalk_core.motion.operations import combine
-from ..edtalk_core.pipeline import provenance
+from ..edtalk_core.media.video import VideoWriter, exact_fps
+from ..edtalk_core.motion.length import Length, result_length
+from ..edtalk_core.motion.motion import Motion
+from ..edtalk_core.output import provenance
 from ..edtalk_core.rendering import Renderer
+from ..edtalk_core.sources.assembly import assemble
 from .execution import Progress, check_memory, on_device, tell, workflow_tags
 from .files import next_file
 from .schema import advanced, search_words
@@ -244,32 +245,16 @@ def gather_motion(
     seconds = {name: motion.duration for name, motion in tracks.items() if motion.frames > 1}
     if sound is not None:
         seconds["audio"] = sound.duration
-    if length == "auto":
-        length = next((name for name in ("audio", "lip") if name in seconds), "longest")
     if length == "frames":
-        count = frames
-    elif length in ("longest", "shortest"):
-        choose = max if length == "longest" else min
-        count = frame_count_for(choose(seconds.values()), rate) if seconds else 1
-    elif length in seconds:
-        count = frame_count_for(seconds[length], rate)
+        lasts = Length(frames / float(rate), rate, frames)
+    elif length in ("auto", "longest", "shortest") or length in seconds:
+        lasts = result_length(seconds, rate, length)
     else:
         raise ArgumentError(
             f'The length is to be that of "{length}", which is not plugged in or is a single frame; plug it in, or '
             f"choose another length ({', '.join(LENGTHS)})."
         )
-    count = max(1, count)
-    edtalk = portrait.model.edtalk
-    used = {name: motion for name, motion in tracks.items() if getattr(edtalk.sizes, name)}
-    combined = (
-        combine(
-            lip=used.get("lip"), pose=used.get("pose"), expression=used.get("expression"), fps=float(rate), frames=count
-        )
-        if used
-        else None
-    )
-    whole = edtalk.complete(combined, portrait.portrait, count)
-    return Motion(**{name: whole.tracks[name] for name in TRACKS if name in whole.tracks}, fps=float(rate))
+    return assemble(portrait.model.edtalk, portrait.portrait, tracks, lasts)
 
 
 def fit_sound(sound: Audio | None, seconds: Fraction) -> Audio:

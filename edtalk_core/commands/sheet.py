@@ -70,10 +70,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Render the sheet, write it, and say where it lies."""
-    import torch
-
-    from ..face.crop import crop_portrait
-    from ..media.picture import picture_to_image, read_picture, write_picture
+    from ..media.picture import read_picture, write_picture
+    from ..output import check_not_an_input
+    from ..portrait import portrait_from_picture
     from ..sheets import base_sheet, emotion_sheet
 
     given = {name: getattr(args, name) for name in ONLY_FOR if getattr(args, name) is not None}
@@ -81,14 +80,11 @@ def run(args: argparse.Namespace) -> None:
         if ONLY_FOR[name] != args.sheet:
             raise ArgumentError(f"--{name} is for the sheet of {ONLY_FOR[name]}, not of {args.sheet}; leave it out.")
     output = args.output or Path(f"{args.portrait.stem}_{args.sheet}.png")
-    if output.exists() and args.portrait.exists() and output.samefile(args.portrait):
-        raise ArgumentError(f"{output} is the portrait; choose another name for what is written.")
+    check_not_an_input(output, [args.portrait], "the portrait")
     model = load_model(args)
-    cut = crop_portrait(
-        read_picture(args.portrait), size=model.sizes.resolution, face=args.face, box=args.box, mode=args.crop
+    portrait, cropped = portrait_from_picture(
+        model, read_picture(args.portrait), face=args.face, box=args.box, crop=args.crop
     )
-    with torch.inference_mode():
-        portrait = model.encode_portrait(picture_to_image(cut.picture, model.sizes.resolution))
     settings = {"precision": args.precision}
     if args.cell is not None:
         settings["cell"] = args.cell
@@ -102,11 +98,11 @@ def run(args: argparse.Namespace) -> None:
     write_picture(output, sheet)
     height, width = sheet.shape[:2]
     if args.json:
-        warnings = [cut.warning] if cut.warning else []
+        warnings = [cropped.warning] if cropped.warning else []
         print_json({"path": str(output), "width": width, "height": height, "warnings": warnings})
         return
-    if cut.warning:
-        print(f"edtalk: warning: {cut.warning}", file=sys.stderr)
+    if cropped.warning:
+        print(f"edtalk: warning: {cropped.warning}", file=sys.stderr)
     print(f"{output}: {width}x{height}")
 
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import ArgumentError
 from .options import (
     Subparsers,
     add_face_options,
@@ -47,12 +46,12 @@ def run(args: argparse.Namespace) -> None:
     """Read the motion, write it, and say what it holds."""
     from ..inspection import inspect_file
     from ..motion.files import save_motion
+    from ..output import check_not_an_input
     from ..sources.file import motion_from_file
     from ..version import __version__
 
     output = args.output or Path(f"{args.source.stem}.safetensors")
-    if output.exists() and args.source.exists() and output.samefile(args.source):
-        raise ArgumentError(f"{output} is the source; choose another name for what is written.")
+    check_not_an_input(output, [args.source], "the source")
     model = load_model(args)
     with progress_bars(args.progress) as bars:
         motion, warning = motion_from_file(

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,21 +18,14 @@ from torch.nn import functional as F
 
 from ..checks import check_number, check_whole
 from ..errors import ArgumentError, MotionError
+from .length import MODES, SHORT_TRACKS, Mode, leader
 from .motion import Motion, checked_fps
-
-Mode = Literal["hold", "repeat", "ping-pong"]
-"""How a motion goes on after its end: its last frame stays, it starts again, or it runs backwards and forwards."""
-
-MODES: tuple[Mode, ...] = get_args(Mode)
 
 Curve = float | Sequence[float] | np.ndarray | torch.Tensor | Callable[[float], float]
 """A number that may change over time: a constant, one value a frame (T,), or a function of the time in seconds."""
 
 MAX_FRAMES = 10_000_000
-"""More than four days at 25 frames a second: a longer motion is a slip of the keyboard."""
-
-COMBINE_MODES: Mapping[str, Mode] = {"lip": "hold", "pose": "ping-pong", "expression": "hold"}
-"""What `combine` does with a track that is too short: a head keeps moving, a mouth and an expression stay."""
+"""More than four days at 25 frames a second: a longer motion is a typo."""
 
 _NEIGHBOUR = math.exp(-0.5) / (1 + 2 * math.exp(-0.5))  # 0.27406862; the centre is the rest, 0.45186276
 
@@ -155,14 +148,14 @@ def combine(
     expression: Motion | None = None,
     fps: float | None = None,
     frames: int | None = None,
-    modes: Mapping[str, Mode] = COMBINE_MODES,
+    modes: Mapping[str, Mode] = SHORT_TRACKS,
 ) -> Motion:
     """Take each track from another motion: the lips of a recording, the head of a video, the expression of a preset.
 
-    Frame rate and length are those of `lip` when it is given and longer than a frame, so that the result lasts as
-    long as what is said; otherwise of the longest of the others; `fps` and `frames` override them. Sources at
-    other rates are resampled, longer ones lose their end, and shorter ones go on by `modes` (track -> mode).
-    A track given nowhere stays missing: it is the portrait's own.
+    Frame rate and length are those of the track that leads by the rule of `motion.length`: the lips if they are longer
+    than a frame, so that the result lasts as long as what is said, else the longest; `fps` and `frames` override them.
+    Each track is brought to them as `fit` does, shorter ones by `modes` (track -> mode). A track given nowhere stays
+    missing: it is the portrait's own.
     """
     given = {"lip": lip, "pose": pose, "expression": expression}
     sources = {name: source.select(name) for name, source in given.items() if source is not None}
@@ -170,17 +163,28 @@ def combine(
         raise ArgumentError("combine() needs a motion for at least one of lip, pose and expression.")
     if unknown := [name for name in modes if name not in given]:
         raise ArgumentError(f"There is no track {unknown[0]!r} to give a mode to; the tracks are {', '.join(given)}.")
-    if lip is not None and lip.frames > 1:
-        leader = lip
-    else:
-        leader = max(sources.values(), key=lambda source: source.duration if source.frames > 1 else 0.0)
+    leading = leader({name: source.duration for name, source in sources.items() if source.frames > 1})
+    longest = sources[leading] if leading is not None else next(iter(sources.values()))
     if fps is None:
-        fps = leader.fps
+        fps = longest.fps
     if frames is None:
-        frames = _at_rate(leader, fps).frames
+        frames = _at_rate(longest, fps).frames
     tracks = {}
-    for name, source in sources.items():
-        tracks.update(fit_length(_at_rate(source, fps), frames, modes.get(name, COMBINE_MODES[name])).tracks)
+    for source in sources.values():
+        tracks.update(fit(source, fps, frames, modes).tracks)
+    return Motion(fps=fps, **tracks)
+
+
+def fit(motion: Motion, fps: float, frames: int, modes: Mapping[str, Mode] = SHORT_TRACKS) -> Motion:
+    """The motion at a frame rate and of exactly `frames` frames, whatever it has.
+
+    It is resampled; what is longer loses its end; shorter tracks go on by `modes` (track -> mode; SHORT_TRACKS where
+    it names none). A single frame is held.
+    """
+    resampled = _at_rate(motion, fps)
+    tracks = {}
+    for name in motion.tracks:
+        tracks.update(fit_length(resampled.select(name), frames, modes.get(name, SHORT_TRACKS[name])).tracks)
     return Motion(fps=fps, **tracks)
 
 
@@ -355,6 +359,12 @@ def concatenate(motions: Sequence[Motion], crossfade: float = 0.0) -> Motion:
             pieces += [last[:-overlap], seam, track[overlap:]]
         joined[name] = torch.cat(pieces)
     return Motion(fps=fps, **joined)
+
+
+def delay(motion: Motion, seconds: float) -> Motion:
+    """The motion after its first frame was held for so many seconds, at the nearest frame."""
+    wait = round(seconds * motion.fps)
+    return concatenate([hold(motion, wait), motion]) if wait else motion
 
 
 def reverse(motion: Motion) -> Motion:

@@ -12,8 +12,8 @@ from ..checks import check_number, check_seed, check_whole
 from ..errors import ArgumentError, MotionError
 from ..media.audio import Audio
 from ..media.mel import AudioFeatures
-from ..media.video import frame_count_for
 from ..model import EDTalk
+from ..motion.length import lasting
 from ..motion.motion import FPS, Motion
 from ..networks.pose_flow import PoseFlow, frame_spectra
 from ..progress import Progress
@@ -61,7 +61,7 @@ def motion_from_flow(
         spectra = frame_spectra(features.windows())
     elif duration is None:
         raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
-    frames = max(1, frame_count_for(duration, FPS))
+    frames = lasting(duration, FPS).frames
     first = anchor.track("pose")[0]
     return sample_pose(model.pose_flow, spectra, frames, first, seed, temperature, amount, progress=progress)
 

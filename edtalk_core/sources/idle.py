@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..checks import check_number, check_seed
-from ..media.video import frame_count_for
+from ..motion.length import lasting
 from ..motion.motion import FPS, Motion
 from ..motion.operations import hold
 
@@ -59,7 +59,7 @@ def idle_motion(
     check_seed(seed)
     check_number(amount, "The amount", low=0)
     first = Motion(pose=anchor.track("pose")[:1], fps=fps)
-    still = hold(first, max(1, frame_count_for(duration, fps)))
+    still = hold(first, lasting(duration, fps).frames)
     frames, bases = still.track("pose").shape
     spread = torch.tensor(TALKING if bases == len(TALKING) else [sum(TALKING) / len(TALKING)] * bases)
 

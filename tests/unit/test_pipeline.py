@@ -166,6 +166,11 @@ def test_a_video_drives_everything_and_gives_its_sound(talk, actor):
     assert VideoReader(result.path).has_audio
 
 
+def test_words_are_not_taken_for_a_source(talk, short_sound):
+    with pytest.raises(ArgumentError, match="There is no emotion 'audio'; known are"):
+        talk(short_sound, expression="audio")
+
+
 def test_tracks_of_a_video_are_chosen_one_by_one(talk, actor):
     result = talk(actor, lip="audio", pose="still", expression="happy")
     assert result.sources == {"lip": "audio", "pose": "own", "expression": "happy"}
@@ -204,6 +209,8 @@ def test_the_face_is_found_when_it_is_not_cropped(model, short_sound, tmp_path):
         ({"motion": "motion", "pose": "still", "pose_video": "actor"}, "leave one"),
         ({"motion": "motion", "expression": "video"}, "from video"),
         ({"motion": "motion", "expression": "hapy"}, "happy"),
+        ({"motion": "motion", "expression": "audio"}, "There is no emotion 'audio'"),
+        ({"motion": "motion", "expression": "flow"}, "There is no emotion 'flow'"),
         ({"motion": "motion", "expression": "happy:9"}, "strength"),
         ({"motion": "motion", "expression": "0 hapy; 1 own"}, "happy"),
         ({"motion": "motion", "silence_after": 1.0}, "Silence"),
