@@ -32,9 +32,10 @@ if TYPE_CHECKING:
         UnsupportedCheckpoint,
         VideoError,
     )
-    from .face.crop import Crop, crop_portrait, crop_video
+    from .face.crop import Crop, crop_portrait
     from .face.following import FacePath, follow_face
     from .face.paste import ColourMatch, PasteBack
+    from .face.video_crop import crop_video
     from .media.audio import Audio, pad_silence, read_audio
     from .media.mel import AudioFeatures, encode_audio, mel_windows
     from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
@@ -80,7 +81,6 @@ _HOMES = {
     "face.crop": (
         "Crop",
         "crop_portrait",
-        "crop_video",
     ),
     "face.following": (
         "FacePath",
@@ -90,6 +90,7 @@ _HOMES = {
         "ColourMatch",
         "PasteBack",
     ),
+    "face.video_crop": ("crop_video",),
     "media.audio": (
         "Audio",
         "pad_silence",

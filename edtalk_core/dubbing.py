@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from .errors import ArgumentError, MotionError, VideoError
-from .face.following import FacePath, FollowMode, follow_face
+from .face.following import FacePath, follow_face
+from .face.framing import FaceChoice, VideoCropMode
 from .face.paste import ColourMatch, PasteBack, check_feather
 from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
@@ -76,9 +77,9 @@ def dub(
     *,
     motion: str | os.PathLike[str] | Motion | None = None,
     length: Length = "video",
-    face: Literal["largest", "only"] | int = "largest",
+    face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
-    crop: FollowMode = "auto",
+    crop: VideoCropMode = "auto",
     feather: float = 0.1,
     match_colours: bool = True,
     upscale: Upscale | None = None,

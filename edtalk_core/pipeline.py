@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import ArgumentError
+from .face.framing import FaceChoice, PictureCropMode
 from .media.audio import Audio, pad_silence, read_audio
 from .media.picture import read_picture
 from .media.streams import is_video
@@ -72,9 +73,9 @@ def animate(
     fps: float | None = None,
     silence_before: float = 0.0,
     silence_after: float = 0.0,
-    face: Literal["largest", "only"] | int = "largest",
-    box: tuple[float, float, float, float] | None = None,
-    crop: Literal["auto", "template", "box", "none"] = "auto",
+    face: FaceChoice = "largest",
+    box: Sequence[float] | None = None,
+    crop: PictureCropMode = "auto",
     precision: str = "auto",
     save_motion_to: str | os.PathLike[str] | None = None,
     progress: StageProgress | None = None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 
-from .face.crop import Crop, Mode, crop_portrait
+from .face.crop import Crop, crop_portrait
+from .face.framing import FaceChoice, PictureCropMode
 from .media.picture import picture_to_image
 from .model import EDTalk, Portrait
 
@@ -17,9 +17,9 @@ def portrait_from_picture(
     model: EDTalk,
     picture: np.ndarray,
     *,
-    face: Literal["largest", "only"] | int = "largest",
+    face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
-    crop: Mode = "auto",
+    crop: PictureCropMode = "auto",
 ) -> tuple[Portrait, Crop]:
     """Find the face in a picture, crop it as the model was taught, and encode it.
 

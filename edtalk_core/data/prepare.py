@@ -8,44 +8,37 @@ their box, and only cuts and losses end a clip.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import atomic_write
 from ..errors import AudioError, EDTalkError
+from ..face.landmarks import LANDMARK_COUNT, face_height
+from ..progress import Progress
 from .clips import CROP_SIZE, Clip, ClipInfo, encode_frame, write_clip
 from .layouts import Video
-
-if TYPE_CHECKING:
-    from ..face.detection import FaceDetector
-    from ..face.geometry import Box
+from .pieces import find_pieces
 
 logger = logging.getLogger("edtalk")
 
 FPS = 25
 SHORTEST = 25
 """Frames; a shorter clip is not kept."""
-LONGEST = 7500
-"""Frames; a longer stretch is divided, so that memory stays bounded."""
 SMALLEST_FACE = 48
 """Pixels from brows to chin in the video; a smaller face is too blurred to learn from."""
 SMALLEST_IN_CROP = 64
 """Pixels from brows to chin in the 256 px crop; a smaller face moved too far for one box."""
-LOST = 5
-"""Frames without the face after which a clip ends; up to there the last landmarks are held."""
-JUMP = 0.25
-"""Face sizes that a face moves from one frame to the next from which on it is a cut."""
 SPEECH_SWING_DB = 20
 """From the 10th to the 95th percentile of the sound's level. A lone voice pauses; music and noise hardly do.
 
@@ -89,7 +82,7 @@ def prepare(
     *,
     cropped: bool = False,
     workers: int = 1,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Make clips of videos in the folder `out`. Videos that an earlier run finished with the same facts are kept.
 
@@ -181,8 +174,9 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[
     The first is called like the video, further ones NAME~2, NAME~3 ... Raises EDTalkError with the reason when the
     video gives none.
     """
-    from ..face.crop import VideoCrop, clipped_box
+    from ..face.framing import clipped_box
     from ..face.geometry import transform
+    from ..face.video_crop import VideoCrop
     from ..media.mel import FRAME_SAMPLES, mel_spectrogram
     from ..media.video import VideoReader, resample_frames
 
@@ -210,7 +204,7 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[
         box = (0, 0, width, height) if cropped else clipped_box(piece.box, width, height)
         crop = VideoCrop(box, (width, height), CROP_SIZE)
         landmarks = np.stack(piece.landmarks[:length])
-        in_crop = transform(landmarks.reshape(-1, 2), crop.matrix).reshape(-1, 68, 2)
+        in_crop = transform(landmarks.reshape(-1, 2), crop.matrix).reshape(-1, LANDMARK_COUNT, 2)
         if reason := _unusable(landmarks, in_crop):
             reasons.append(reason)
             continue
@@ -230,119 +224,13 @@ def _unusable(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64]) -> s
     """Why a clip with these landmarks (T,68,2), in the video and in the crop, is of no use; empty if it is."""
     if len(landmarks) < SHORTEST:
         return f"The face is in it for {len(landmarks)} frames in a row, and {SHORTEST} are needed."
-    size = _face_height(landmarks)
+    size = float(face_height(landmarks).mean())
     if size < SMALLEST_FACE:
         return f"The face is {size:.0f} pixels high, and {SMALLEST_FACE} are needed."
-    size = _face_height(in_crop)
+    size = float(face_height(in_crop).mean())
     if size < SMALLEST_IN_CROP:
         return f"The face fills {size:.0f} of the crop's {CROP_SIZE} pixels, and {SMALLEST_IN_CROP} are needed."
     return ""
-
-
-def _face_height(landmarks: NDArray[np.float64]) -> float:
-    """Brows to chin, mean over time: landmarks (T,68,2) -> pixels."""
-    return float(np.linalg.norm(landmarks[:, 8] - landmarks[:, 17:27].mean(axis=1), axis=1).mean())
-
-
-@dataclass
-class Piece:
-    """A stretch of a video that shows one face without a cut."""
-
-    start: int
-    """Index of its first frame at 25 fps."""
-    landmarks: list[NDArray[np.float64]] = field(default_factory=list)
-    """(68,2) for each frame, pixels of the video."""
-    boxes: list[Box] = field(default_factory=list)
-    """Face box of each frame: forehead to chin, ear to ear."""
-
-    @property
-    def box(self) -> Box:
-        """Union of the boxes."""
-        boxes = np.array(self.boxes)
-        left, top = boxes[:, :2].min(axis=0)
-        right, bottom = boxes[:, 2:].max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
-
-
-def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) -> list[Piece]:
-    """Stretches of frames (H,W,3) uint8 in which one face, the largest at their start, is followed without a cut.
-
-    A stretch also ends where the face leaves the place it started from, unless it may go `anywhere`.
-    """
-    from ..face.geometry import overlap
-    from ..face.tracking import DETECT_EVERY, SAME, CutDetector, FaceTracker, covers
-
-    cuts = CutDetector()
-    tracker = FaceTracker(_detector())
-    pieces: list[Piece] = []
-    followed: int | None = None
-    known: set[int] = set()
-    lost = 0
-
-    def end(doubtful: int = 0) -> None:
-        nonlocal followed, lost
-        if followed is not None:
-            # Frames at the end that only repeat the last landmarks go too.
-            kept = max(0, len(pieces[-1].landmarks) - lost - doubtful)
-            del pieces[-1].landmarks[kept:], pieces[-1].boxes[kept:]
-            if not kept:
-                pieces.pop()
-        followed, lost = None, 0
-
-    for index, frame in enumerate(frames):
-        if cuts.is_cut(frame):
-            end()
-            tracker = FaceTracker(_detector())
-            known = set()
-        faces = tracker.follow(frame)
-        appeared = faces.keys() - known
-        if followed in faces and any(covers(faces[followed].box, faces[number].box) for number in appeared):
-            # A face was found where the followed one is said to be, but not quite: its mesh has slid off, some time
-            # since the last search.
-            end(DETECT_EVERY)
-            tracker = FaceTracker(_detector())
-            faces = tracker.follow(frame)
-            known = set()
-        elif followed is not None and followed not in faces and appeared:
-            # The one is gone and another is there: a cut.
-            end()
-        known |= faces.keys()
-        if followed is not None and len(pieces[-1].landmarks) >= LONGEST:
-            end()
-        if followed in faces:
-            face, piece = faces[followed], pieces[-1]
-            assert face.landmarks is not None
-            moved = np.linalg.norm(face.landmarks.mean(axis=0) - piece.landmarks[-1].mean(axis=0))
-            left = not anywhere and float(overlap(piece.boxes[0], np.array([face.box]))[0]) <= SAME
-            if left or moved / (lost + 1) > JUMP * face.side:
-                end()
-        elif followed is not None:
-            piece = pieces[-1]
-            piece.landmarks.append(piece.landmarks[-1])
-            piece.boxes.append(piece.boxes[-1])
-            lost += 1
-            if lost > LOST:
-                end()
-            continue
-        if followed is None:
-            if not faces:
-                continue
-            followed = max(faces, key=lambda number: faces[number].side)
-            pieces.append(Piece(index))
-        face = faces[followed]
-        assert face.landmarks is not None
-        pieces[-1].landmarks.append(face.landmarks)
-        pieces[-1].boxes.append(face.box)
-        lost = 0
-    end()
-    return pieces
-
-
-@functools.cache
-def _detector() -> FaceDetector:
-    from ..face.detection import FaceDetector
-
-    return FaceDetector()
 
 
 def _read_waveform(video: Video, has_audio: bool) -> NDArray[np.float32]:
@@ -400,6 +288,5 @@ def _read_report(path: Path) -> Report:
 
 def _write_report(path: Path, report: Report) -> None:
     content = {"clips": report.clips, "skipped": report.skipped, "splits": report.summary()}
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False))

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import VideoError
 from ..media.picture import as_picture
-from .alignment import builtin_detector
-from .crop import (
+from ..progress import Progress
+from .framing import (
+    BRIEF,
     EXTENSION,
-    SMALL,
-    check_choice,
+    FaceChoice,
+    Framing,
+    VideoCropMode,
+    check_crop_size,
     check_frame_size,
-    check_size,
-    checked_box,
-    choose_face,
+    is_cropped_already,
+    middle_square,
     published_square,
+    small_face_warning,
 )
-from .geometry import Box, check_picture, overlap, square_matrix, warp
-from .tracking import DETECT_EVERY, CutDetector, FaceTracker, covers
-
-FollowMode = Literal["auto", "box", "none"]
+from .geometry import overlap, square_matrix, warp
+from .landmarks import LANDMARK_COUNT
+from .tracking import DETECT_EVERY
+from .tracks import FaceTrack, follow_faces
 
 STAYS = 1.3
 """How many times as large as the face the union of its boxes may be for one box to cut all frames, as the model was
 trained on; beyond, the box follows the head."""
-JUMP = 0.25
-"""Face sizes that a face moves from one frame to the next from which on nothing is smoothed across them."""
-_BRIEF = 0.05
-"""Share of a shot below which what shows (a passer-by, a false alarm) is no choice beside a face that lasts."""
 _ALIKE = 2.0
 """Ratio of sizes up to which two faces that are never seen together may be one."""
 
@@ -94,10 +90,10 @@ def follow_face(
     fps: float,
     *,
     size: int = 256,
-    face: Literal["largest", "only"] | int = "largest",
+    face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
-    mode: FollowMode = "auto",
-    progress: Callable[[int, int | None], None] | None = None,
+    mode: VideoCropMode = "auto",
+    progress: Progress | None = None,
 ) -> FacePath:
     """Follow one face through a video in one pass; what is kept is 0.6 KB a frame, never a picture.
 
@@ -117,7 +113,7 @@ def follow_face(
             by it, whether or not a face is seen in them: for drawn faces.
         mode: "auto" keeps square frames whole if the box found is the frame within 10 %: they are face crops already.
             "box" always cuts by the box. "none" takes the middle square of all frames, whether or not a face is seen.
-        progress: called as progress(frames done, None); what it raises passes through.
+        progress: called as progress(frames done, None).
 
     Raises:
         FaceError: no face in any frame, or a choice of face that does not exist. Its `boxes` lists the faces.
@@ -125,10 +121,9 @@ def follow_face(
         ArgumentError: an argument out of its range.
         PictureError: something else than pictures.
     """
-    check_size(size)
-    check_choice(face, box, mode, get_args(FollowMode))
+    check_crop_size(size)
+    framing = Framing(face, box, mode)
     tracks, shots, frame_size = _find_tracks(pictures, progress)
-    width, height = frame_size
     count = len(shots)
     path = FacePath(
         float(fps),
@@ -136,148 +131,109 @@ def follow_face(
         size,
         np.full(count, -1, np.int32),
         np.zeros((count, 2, 3)),
-        np.full((count, 68, 2), np.nan, np.float32),
+        np.full((count, LANDMARK_COUNT, 2), np.nan, np.float32),
     )
-    notes = []
-    if box is None and mode != "none":
-        where = f"any of the video's {count} frames ({width}x{height})"
-        tracks, note = _choose_tracks(tracks, shots, face, where)
+    fixed = _fixed_square(framing, frame_size)
+    notes: list[str] = []
+    if fixed is None:
+        tracks, note = _choose_tracks(tracks, shots, framing, frame_size)
         for number, track in enumerate(tracks):
             path.stretches[track.frames] = number
             path.matrices[track.frames] = [
-                square_matrix((x - 0.5, y - 0.5), side, size)
-                for x, y, side in _squares(track, float(fps), frame_size, keep_whole=mode == "auto")
+                _matrix(x, y, side, size)
+                for x, y, side in _squares(track, path.fps, frame_size, keep_whole=mode == "auto").tolist()
             ]
-        mean_side = float(np.average([one.side for one in tracks], weights=[len(one.frames) for one in tracks]))
-        if note:
-            notes.append(note)
+        mean_side = float(np.average([track.side for track in tracks], weights=[len(track) for track in tracks]))
+        notes += [note] if note else []
         if path.faceless:
             notes.append(f"The face was not seen in {path.faceless} of {count} frames; they stay as they are.")
-        if mean_side < SMALL:
-            notes.append(
-                f"The face is only about {mean_side:.0f} px high; below {SMALL} px its motion reads less well."
-            )
+        notes += small_face_warning(mean_side)
     else:
-        if box is not None:
-            centre, side = published_square(checked_box(box, width, height))
-        else:
-            # Whole pixels, so that a crop of the right size comes through unchanged.
-            side = min(width, height)
-            centre = (width - side) // 2 + side / 2, (height - side) // 2 + side / 2
-        x, y = centre
-        path.matrices[:] = square_matrix((x - 0.5, y - 0.5), side, size)
+        path.matrices[:] = _matrix(*fixed, size)
         path.stretches[:] = shots
-        square = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
-        # Of each shot the face that lies best in the square, if any is seen, tells where the mouth is.
-        best: dict[int, tuple[float, _Track]] = {}
-        for track in tracks:
-            fit = len(track.frames) * float(overlap(square, np.array(track.boxes)).mean())
-            if fit > best.get(track.shot, (0.0, track))[0]:
-                best[track.shot] = (fit, track)
-        tracks = [track for _, track in best.values()]
+        tracks = _best_in_square(tracks, *fixed)
     for track in tracks:
-        smooth = _smoothed(track.frames, np.array(track.landmarks).reshape(-1, 136), _LANDMARKS_SIGMA * fps)
-        path.landmarks[track.frames] = smooth.reshape(-1, 68, 2)
-        if box is not None or mode == "none":
+        smooth = _smoothed(track.frames, np.array(track.landmarks).reshape(len(track), -1), _LANDMARKS_SIGMA * fps)
+        path.landmarks[track.frames] = smooth.reshape(len(track), -1, 2)
+        if fixed is not None:
             frames = np.flatnonzero(shots == track.shot)
-            nearest = np.rint(np.interp(frames, track.frames, np.arange(len(track.frames)))).astype(int)
+            nearest = np.rint(np.interp(frames, track.frames, np.arange(len(track)))).astype(int)
             path.landmarks[frames] = path.landmarks[np.array(track.frames)[nearest]]
     return replace(path, warnings=tuple(notes))
 
 
-@dataclass
-class _Track:
-    """One face, followed without a jump."""
-
-    shot: int
-    frames: list[int] = field(default_factory=list)
-    boxes: list[Box] = field(default_factory=list)
-    landmarks: list[np.ndarray] = field(default_factory=list)
-    """(68, 2) float32 each."""
-
-    @property
-    def side(self) -> float:
-        """Mean of the longer sides of its boxes."""
-        boxes = np.array(self.boxes)
-        return float((boxes[:, 2:] - boxes[:, :2]).max(axis=1).mean())
-
-    def cut_before(self, frame: int) -> None:
-        """Forget this frame and all after it."""
-        kept = sum(seen < frame for seen in self.frames)
-        del self.frames[kept:], self.boxes[kept:], self.landmarks[kept:]
-
-
 def _find_tracks(
-    pictures: Iterable[np.ndarray], progress: Callable[[int, int | None], None] | None
-) -> tuple[list[_Track], np.ndarray, tuple[int, int]]:
+    pictures: Iterable[np.ndarray], progress: Progress | None
+) -> tuple[list[FaceTrack], np.ndarray, tuple[int, int]]:
     """All faces of a video, the number of each frame's shot (T,) int32, and the size of the frames."""
-    tracks: list[_Track] = []
+    tracks: dict[int, FaceTrack] = {}
     shots: list[int] = []
-    frame_size: tuple[int, int] | None = None
-    cuts, tracker = CutDetector(), FaceTracker(builtin_detector())
-    following: dict[int, _Track] = {}  # by the tracker's numbers
-    lost: set[int] = set()  # numbers whose mesh has slid off its face
-    for index, given in enumerate(pictures):
-        picture = as_picture(given)
-        check_picture(picture)
-        frame_size = frame_size or (picture.shape[1], picture.shape[0])
-        check_frame_size(picture, frame_size)
-        is_cut = cuts.is_cut(picture)
-        shots.append(shots[-1] + is_cut if shots else 0)
-        if is_cut:
-            tracker, following, lost = FaceTracker(builtin_detector()), {}, set()
-        faces = tracker.follow(picture)
-        for new, old in itertools.product(faces.keys() - following.keys(), faces.keys() & following.keys() - lost):
-            if covers(faces[new].box, faces[old].box):
-                # A face was found where another is said to be, but not quite: that mesh has slid off, some time since
-                # the last search.
-                following[old].cut_before(index - DETECT_EVERY)
-                lost.add(old)
-        for number in faces.keys() - lost:
-            face, track = faces[number], following.get(number)
+    size = (0, 0)
+    for frame in follow_faces(map(as_picture, pictures)):
+        shots.append(frame.shot)
+        size = frame.size
+        for old in frame.slid:
+            tracks[old].cut_before(frame.index - DETECT_EVERY)
+        for number, face in frame.faces.items():
             assert face.landmarks is not None
-            if track is not None and track.frames[-1:] == [index - 1]:
-                moved = np.linalg.norm(face.landmarks.mean(axis=0) - track.landmarks[-1].mean(axis=0))
-                if moved > JUMP * face.side:
-                    track = None
-            if track is None:
-                track = following[number] = _Track(shots[-1])
-                tracks.append(track)
-            track.frames.append(index)
-            track.boxes.append(face.box)
-            track.landmarks.append(face.landmarks.astype(np.float32))
+            track = tracks.setdefault(number, FaceTrack(frame.shot))
+            track.add(frame.index, face.box, face.landmarks.astype(np.float32))
         if progress is not None:
-            progress(index + 1, None)
-    if frame_size is None:
-        raise VideoError("The video has no frames.")
-    return [track for track in tracks if track.frames], np.array(shots, np.int32), frame_size
+            progress(len(shots), None)
+    return [track for track in tracks.values() if len(track)], np.array(shots, np.int32), size
+
+
+def _fixed_square(framing: Framing, frame_size: tuple[int, int]) -> tuple[float, float, float] | None:
+    """Centre x, y and side of the square that cuts all frames, whether or not a face is seen; None to follow a face."""
+    width, height = frame_size
+    box = framing.box_within(width, height)
+    if box is not None:
+        (x, y), side = published_square(box)
+        return x, y, side
+    if framing.crop == "none":
+        left, top, side = middle_square(width, height)
+        return left + side / 2, top + side / 2, side
+    return None
+
+
+def _matrix(x: float, y: float, side: float, size: int) -> np.ndarray:
+    """The matrix of a square given by its edges: pixel centres lie half a pixel further."""
+    return square_matrix((x - 0.5, y - 0.5), side, size)
+
+
+def _best_in_square(tracks: list[FaceTrack], x: float, y: float, side: float) -> list[FaceTrack]:
+    """Of each shot the face that lies best in a square, if any is seen: it tells where the mouth is."""
+    square = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
+    best: dict[int, tuple[float, FaceTrack]] = {}
+    for track in tracks:
+        fit = len(track) * float(overlap(square, np.array(track.boxes)).mean())
+        if fit > best.get(track.shot, (0.0, track))[0]:
+            best[track.shot] = (fit, track)
+    return [track for _, track in best.values()]
 
 
 def _choose_tracks(
-    tracks: list[_Track], shots: np.ndarray, face: Literal["largest", "only"] | int, where: str
-) -> tuple[list[_Track], str]:
+    tracks: list[FaceTrack], shots: np.ndarray, framing: Framing, frame_size: tuple[int, int]
+) -> tuple[list[FaceTrack], str]:
     """The tracks of the chosen face, over all shots, and what to tell the user about the choice."""
     cast = []
     for shot in range(int(shots[-1]) + 1):
         present = [track for track in tracks if track.shot == shot]
-        brief = _BRIEF * int((shots == shot).sum())
-        cast.append(_people([track for track in present if len(track.frames) >= brief] or present))
+        brief = BRIEF * int((shots == shot).sum())
+        cast.append(_people([track for track in present if len(track) >= brief] or present))
     # The shot with the most faces is the one that a choice is about.
     crowd = max(cast, key=len)
-    unions = [np.concatenate([one.boxes for one in person]) for person in crowd]
+    unions = [np.array([track.box for track in person]) for person in crowd]
     boxes = [(*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist()) for box in unions]
-    chosen, note = choose_face(boxes, face, where)
+    width, height = frame_size
+    chosen, note = framing.choose(boxes, f"any of the video's {len(shots)} frames ({width}x{height})")
     return [track for people in cast if chosen < len(people) for track in people[chosen]], note
 
 
-def _people(tracks: list[_Track]) -> list[list[_Track]]:
+def _people(tracks: list[FaceTrack]) -> list[list[FaceTrack]]:
     """Tracks of one shot by person, the one with the most pixels over time first."""
-
-    def pixels(person: list[_Track]) -> float:
-        return sum(track.side * len(track.frames) for track in person)
-
-    people: list[list[_Track]] = []
-    for track in sorted(tracks, key=lambda one: -pixels([one])):
+    people: list[list[FaceTrack]] = []
+    for track in sorted(tracks, key=lambda track: -track.sides):
         for person in people:
             together = any(set(track.frames) & set(other.frames) for other in person)
             if not together and max(track.side / person[0].side, person[0].side / track.side) <= _ALIKE:
@@ -285,19 +241,17 @@ def _people(tracks: list[_Track]) -> list[list[_Track]]:
                 break
         else:
             people.append([track])
-    return sorted(people, key=lambda person: -pixels(person))
+    return sorted(people, key=lambda person: -sum(track.sides for track in person))
 
 
-def _squares(track: _Track, fps: float, frame_size: tuple[int, int], *, keep_whole: bool) -> np.ndarray:
+def _squares(track: FaceTrack, fps: float, frame_size: tuple[int, int], *, keep_whole: bool) -> np.ndarray:
     """What to cut from each frame of a track: (T, 3), the centre x, y and the side of a square, pixel edges counted."""
     import cv2
 
     width, height = frame_size
     boxes = np.array(track.boxes)
-    union = (*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
-    (x, y), side = published_square(union)
-    square = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
-    if keep_whole and width == height and np.abs(square - (0, 0, width, height)).max() <= 0.1 * width:
+    (x, y), side = published_square(track.box)
+    if keep_whole and is_cropped_already(track.box, width, height):
         return np.tile((width / 2, height / 2, width), (len(boxes), 1))
     if side <= STAYS * (1 + 2 * EXTENSION) * track.side:
         return np.tile((x, y, side), (len(boxes), 1))

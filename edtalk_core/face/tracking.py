@@ -18,43 +18,16 @@ SEARCH_AFTER = 25
 """Frames without any face until all looks of the detector are tried again: they find small faces too, but take up to
 seconds in a large frame. The wait doubles each time, so that an hour without a face does not take a day."""
 
-CUT = 0.15
-"""Mean difference (0 to 1) of two frames, shrunk to 16 px, above which there is a cut. The liveliest of 149 face clips
-stays below 0.11."""
-
-
 FAR, SETTLED = 0.15, 0.01
 """Face sizes: a mesh that moves further than the first from one frame to the next is looked at again, until it moves
 less than the second."""
 LOOKS = 10
 
 
-class CutDetector:
-    """Tells where a video cuts from one shot to the next; feed it the frames in order."""
-
-    def __init__(self) -> None:
-        self._before: np.ndarray | None = None
-
-    def is_cut(self, picture: np.ndarray) -> bool:
-        """Whether the next frame (H, W, 3) uint8 begins another shot; never the first."""
-        import cv2
-
-        small = cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
-        before, self._before = self._before, small
-        return before is not None and float(np.abs(small - before).mean()) > CUT
-
-
-def covers(first: Box, second: Box) -> bool:
-    """Whether two boxes share so much of the smaller one that they cannot be two faces side by side."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return width > 0 and height > 0 and width * height > 0.3 * min(areas)
-
-
 @dataclass
-class _Track:
+class _FollowedFace:
     first: Box
+    """Where it was seen first."""
     last: Box
     mesh: Mesh | None
     """None while the face is lost."""
@@ -68,8 +41,11 @@ class FaceTracker:
     """
 
     def __init__(self, detector: FaceDetector) -> None:
+        self.detected: set[int] = set()
+        """Numbers of the faces that the detector itself saw in the last frame; in most frames it does not look."""
         self._detector = detector
-        self._tracks: list[_Track] = []
+        self._faces: dict[int, _FollowedFace] = {}
+        self._next_number = 0
         self._frame = 0
         self._faceless = 0
         """Frames since a face was last seen."""
@@ -80,37 +56,42 @@ class FaceTracker:
         """Faces with landmarks in the next frame (H, W, 3) uint8 RGB, by number: 0 for the first face of the video."""
         check_picture(picture)
         height, width = picture.shape[:2]
-        followed: list[_Track] = []
+        self.detected = set()
+        followed: list[_FollowedFace] = []
         lost = False
-        for track in self._tracks:
-            if track.mesh is None:
+        for known in self._faces.values():
+            if known.mesh is None:
                 continue
-            mesh = self._follow(picture, track.mesh)
+            mesh = self._follow(picture, known.mesh)
             x, y = mesh.points.mean(axis=0)
-            # Two meshes may slide onto one face as people pass each other: the older track keeps it.
+            # Two meshes may slide onto one face as people pass each other: the one that was there first keeps it.
             taken = (overlap(mesh.box, np.array([other.last for other in followed])) > 0.5).any()
             if mesh.presence >= PRESENT and 0 <= x < width and 0 <= y < height and not taken:
-                track.mesh, track.last = mesh, mesh.box
-                followed.append(track)
+                known.mesh, known.last = mesh, mesh.box
+                followed.append(known)
             else:
-                track.mesh, lost = None, True
+                known.mesh, lost = None, True
         if lost or not followed or self._frame % DETECT_EVERY == 0:
             search = not followed and self._faceless >= self._search_at
             if search:
                 self._search_at = 2 * self._search_at + SEARCH_AFTER
             for face in self._detector.detect(picture) if search else self._detector.detect_at_once(picture):
                 if face.mesh is not None:
-                    self._note(face.mesh)
+                    self.detected.add(self._number_of(face.mesh))
         faces = {
-            number: Face.from_landmarks(track.last, track.mesh.presence, track.mesh.landmarks, track.mesh)
-            for number, track in enumerate(self._tracks)
-            if track.mesh is not None
+            number: Face.from_landmarks(known.last, known.mesh.presence, known.mesh.landmarks, known.mesh)
+            for number, known in self._faces.items()
+            if known.mesh is not None
         }
         self._frame += 1
         self._faceless += 1
         if faces:
             self._faceless = self._search_at = 0
         return faces
+
+    def forget(self, number: int) -> None:
+        """Follow this face no longer; if it is found again, it is a new one."""
+        del self._faces[number]
 
     def _follow(self, picture: np.ndarray, before: Mesh) -> Mesh:
         """The mesh in the next frame, settled: at a face that has jumped, as at a cut, one look only comes nearer."""
@@ -122,15 +103,19 @@ class FaceTracker:
                     break
         return mesh
 
-    def _note(self, mesh: Mesh) -> None:
-        """Give a detected face to the track it belongs to, or begin one."""
-        if any(track.mesh is not None and overlap(mesh.box, np.array(track.last))[0] > SAME for track in self._tracks):
-            return
-        for track in self._tracks:
-            if track.mesh is None and (overlap(mesh.box, np.array([track.last, track.first])) > SAME).any():
-                track.mesh, track.last = mesh, mesh.box
-                return
-        self._tracks.append(_Track(mesh.box, mesh.box, mesh))
+    def _number_of(self, mesh: Mesh) -> int:
+        """The number of a face that was detected: one that is followed, one that has come back, or a new one."""
+        for number, known in self._faces.items():
+            if known.mesh is not None and overlap(mesh.box, np.array(known.last))[0] > SAME:
+                return number
+        for number, known in self._faces.items():
+            if known.mesh is None and (overlap(mesh.box, np.array([known.last, known.first])) > SAME).any():
+                known.mesh, known.last = mesh, mesh.box
+                return number
+        number = self._next_number
+        self._next_number += 1
+        self._faces[number] = _FollowedFace(mesh.box, mesh.box, mesh)
+        return number
 
 
 def _moved(before: Mesh, after: Mesh) -> float:

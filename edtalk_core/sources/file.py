@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from ..errors import ArgumentError
 from ..face.crop import crop_portrait
+from ..face.framing import FaceChoice, PictureCropMode
 from ..media.picture import read_picture
 from ..media.streams import is_video
 from ..model import EDTalk
@@ -22,9 +23,9 @@ def motion_from_file(
     model: EDTalk,
     path: str | os.PathLike[str],
     *,
-    face: Literal["largest", "only"] | int = "largest",
-    box: tuple[float, float, float, float] | None = None,
-    crop: Literal["auto", "template", "box", "none"] = "auto",
+    face: FaceChoice = "largest",
+    box: Sequence[float] | None = None,
+    crop: PictureCropMode = "auto",
     progress: Progress | None = None,
 ) -> tuple[Motion, str | None]:
     """The motion in any file that has one: a video, a picture (one frame), a sound (lips alone), a motion file.

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..checks import check_whole
 from ..errors import VideoError
-from ..face.crop import VideoCrop, crop_video
+from ..face.framing import FaceChoice, VideoCropMode
+from ..face.video_crop import VideoCrop, crop_video
 from ..media.picture import picture_to_image
 from ..media.video import VideoReader, resample_frames
 from ..model import EDTalk
@@ -36,9 +37,9 @@ def motion_from_video(
     model: EDTalk,
     path: str | os.PathLike[str],
     *,
-    face: Literal["largest", "only"] | int = "largest",
+    face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
-    crop: Literal["auto", "box", "none"] = "auto",
+    crop: VideoCropMode = "auto",
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[Motion, VideoCrop]:
@@ -82,9 +83,9 @@ def motion_from_frames(
     open_frames: Callable[[], Iterable[tuple[float, np.ndarray]]],
     duration: float,
     *,
-    face: Literal["largest", "only"] | int = "largest",
+    face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
-    crop: Literal["auto", "box", "none"] = "auto",
+    crop: VideoCropMode = "auto",
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[Motion, VideoCrop]:

@@ -15,7 +15,7 @@ from edtalk_core.builtin_files import builtin_file
 from edtalk_core.cli import main
 from edtalk_core.data.clips import Clip, ClipStore
 from edtalk_core.data.layouts import Video, find_videos
-from edtalk_core.data.prepare import find_pieces, prepare, sounds_like_speech
+from edtalk_core.data.prepare import prepare, sounds_like_speech
 from edtalk_core.errors import ArgumentError, Cancelled
 from edtalk_core.evaluation.faces import FaceReader
 from edtalk_core.media.audio import Audio, read_audio
@@ -302,52 +302,6 @@ def test_mead_keeps_its_sound_in_a_folder_of_its_own(portrait: np.ndarray, speec
     report = prepare(find_videos([tmp_path]), tmp_path / "store")
     ((clip,),) = report.clips.values()
     assert (clip["name"], clip["emotion"], clip["speech"]) == ("M009_video_front_fear_level_1_004", "fear", True)
-
-
-def test_a_cut_divides_the_video(portrait: np.ndarray):
-    import cv2
-
-    far = cv2.warpAffine(
-        portrait, np.array([[0.6, 0, 170], [0, 0.6, 20]], np.float64), (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE
-    )
-    hidden = far.copy()
-    hidden[30:180, 200:310] = 120
-    frames = [portrait] * 12 + [far] * 10 + [hidden] * 10 + [far] * 8 + [hidden] * 3 + [far] * 5 + [hidden] * 2
-    pieces = find_pieces(frames)
-    assert [(piece.start, len(piece.landmarks)) for piece in pieces] == [(0, 12), (12, 10), (32, 16)]
-    assert all(len(piece.landmarks) == len(piece.boxes) for piece in pieces)
-
-
-def test_face_that_wanders_ends_the_clip_only_where_its_box_is_chosen(portrait: np.ndarray):
-    import cv2
-
-    frames = [
-        cv2.warpAffine(portrait, np.array([[0.5, 0, x], [0, 0.5, 60]]), (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
-        for x in np.linspace(0, 150, 60)
-    ]
-    lengths = [len(piece.landmarks) for piece in find_pieces(frames)]
-    assert len(lengths) > 1
-    assert sum(lengths) == 60
-    assert [len(piece.landmarks) for piece in find_pieces(frames, anywhere=True)] == [60]
-
-
-def test_landmarks_that_slid_off_the_face_are_dropped(portrait: np.ndarray):
-    """After a cut that the picture hardly shows, the mesh wanders where the face was and still thinks it sees one."""
-    import cv2
-
-    portrait = np.clip(portrait.astype(int) // 4 + 60, 0, 255).astype(np.uint8)
-    near = cv2.warpAffine(
-        portrait, np.array([[0.7, 0, 130], [0, 0.7, 0]], np.float64), (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE
-    )
-    reader = FaceReader()
-    pieces = find_pieces([portrait] * 26 + [near] * 28)
-    for piece in pieces:
-        for offset, landmarks in enumerate(piece.landmarks):
-            true = reader.find(portrait if piece.start + offset < 26 else near).landmarks * (SIDE / max(256, SIDE))
-            assert np.linalg.norm(landmarks - true, axis=1).mean() < 6, piece.start + offset
-    assert len(pieces) == 2
-    assert len(pieces[0].landmarks) <= 26
-    assert len(pieces[1].landmarks) >= 15
 
 
 def test_pieces_become_clips_of_their_own(portrait: np.ndarray, tmp_path: Path):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from drawn_scenes import scene
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.errors import ArgumentError, Cancelled, FaceError, PictureError, VideoError
@@ -22,16 +23,6 @@ def head() -> np.ndarray:
     """The example portrait's head and some room around it, 180 px high."""
     picture = read_picture(builtin_file("examples/portrait.jpg"))[30:230, 130:330]
     return cv2.resize(picture, (180, 180), interpolation=cv2.INTER_AREA)
-
-
-def scene(
-    head: np.ndarray, *places: tuple[float, float], shade: int = 90, size: tuple[int, int] = (360, 240)
-) -> np.ndarray:
-    """Heads at (left, top), which need not be whole pixels, before a wall."""
-    canvas = np.full((size[1], size[0], 3), shade, np.uint8)
-    for left, top in places:
-        cv2.warpAffine(head, np.array([[1.0, 0, left], [0, 1, top]]), size, canvas, borderMode=cv2.BORDER_TRANSPARENT)
-    return canvas
 
 
 def squares(path: FacePath) -> np.ndarray:

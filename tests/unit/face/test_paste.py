@@ -10,9 +10,10 @@ import pytest
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.errors import ArgumentError, PictureError
-from edtalk_core.face.crop import Crop, VideoCrop, crop_portrait, face_template
+from edtalk_core.face.crop import Crop, crop_portrait, face_template
 from edtalk_core.face.geometry import invert, square_matrix, transform, warp
 from edtalk_core.face.paste import AREAS, ColourMatch, PasteBack
+from edtalk_core.face.video_crop import VideoCrop
 from edtalk_core.media.picture import read_picture
 
 
