@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import Subparsers, add_json_option, add_progress_option, output_path, print_json
+from .options import Subparsers, add_json_option, add_progress_option, load_model, output_path, print_json
 from .progress import progress_bars
 
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "against repeating the first frame; how well the mouth follows sound alone; what each bank moves; how well the "
         "pose flow knows unseen heads. What each figure means is said in the documentation of edtalk_core.evaluation.",
     )
-    parser.add_argument("weights", nargs="*", default=["demo"], metavar="WEIGHTS", help="weight files (default: demo)")
+    parser.add_argument("model", nargs="*", metavar="WEIGHTS", help="weight files (default: demo)")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="prepared clips")
     parser.add_argument("--split", default="holdout", help="which clips (default: holdout)")
     parser.add_argument(
@@ -61,36 +61,30 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, and print the figures."""
-    from ..checkpoints.loading import load_model
+    """Evaluate, write the sheets that are asked for, and print the figures."""
     from ..data.clips import ClipStore
-    from ..devices import fastest_device
-    from ..evaluation.suite import PARTS, evaluate
+    from ..evaluation.sheets import identity_sheet, reenactment_sheet, sheet_portraits, typical_motions
+    from ..evaluation.suite import evaluate
     from ..media.picture import write_picture
 
-    device = fastest_device() if args.device == "auto" else args.device
-    parts = [part for part in args.only or PARTS if part != "none"]
+    model = load_model(args)
     with progress_bars(args.progress, unit=" clips") as bars:
-        model = load_model(*args.weights, device=device, progress=bars.stage("download"))
-        results = evaluate(
-            model, args.data, args.split, parts=parts, measured=args.measured, precision=args.precision, progress=bars
+        evaluation = evaluate(
+            model,
+            args.data,
+            args.split,
+            parts=args.only,
+            measured=args.measured,
+            precision=args.precision,
+            progress=bars,
         )
     clips = ClipStore(args.data, args.split).clips
     if args.sheet:
-        from ..evaluation.reenactment import reenactment_sheet
-
         write_picture(args.sheet, reenactment_sheet(model, clips, precision=args.precision))
     if args.identity:
-        from ..evaluation.identity import identity_sheet, typical_motions
-        from ..face.crop import crop_portrait
-        from ..media.picture import read_picture
-
-        if args.portraits:
-            portraits = {path.stem: crop_portrait(read_picture(path)).picture for path in args.portraits}
-        else:
-            portraits = {clip.info.person: clip.frame(0) for clip in reversed(clips)}
-        sheet = identity_sheet(model, portraits, typical_motions(model, clips), precision=args.precision)
-        write_picture(args.identity, sheet)
+        portraits, motions = sheet_portraits(clips, args.portraits), typical_motions(model, clips)
+        write_picture(args.identity, identity_sheet(model, portraits, motions, precision=args.precision))
+    results = evaluation.as_dict()
     if args.json:
         print_json(results)
         return

@@ -22,6 +22,8 @@ class PoseClip:
     """Pose weights of every frame (T,pose), T >= 2."""
     spectra: Tensor | None = None
     """Spectra of the same frames (T,80) (`frame_spectra` of the mel windows); None: not this person's speech."""
+    name: str = ""
+    """Of the clip."""
 
 
 def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> list[PoseClip]:
@@ -37,7 +39,7 @@ def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> 
         spectra = None
         if clip.info.speech and clip.mel is not None:
             spectra = frame_spectra(torch.from_numpy(clip.mel_windows(np.arange(len(clip)))))
-        clips.append(PoseClip(pose, spectra))
+        clips.append(PoseClip(pose, spectra, clip.info.name))
     if not clips:
         raise EDTalkError(f"No clip in {store.folder} has more than one frame; head motion cannot be learned from it.")
     return clips

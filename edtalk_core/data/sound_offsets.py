@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .correlation import correlation
+
 Lips = NDArray[np.floating[Any]]
 
 MOST_LATE = 6
@@ -36,8 +38,8 @@ def coarse(windows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 def hearing(sounds: NDArray[np.float64], lips: Lips) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Kernel ridge regression (Gaussian kernel, Nystroem's approximation) from sound to mouth.
 
-    Learned from mel windows as `coarse` makes them (N,160), and lip weights (N,lip); returns what tells the latter from
-    the former.
+    Learned from mel windows as `coarse` makes them (N,160), and lip weights (N,lip). Returns a function that predicts
+    lip weights from sound.
     """
     from sklearn.kernel_approximation import Nystroem
     from sklearn.linear_model import Ridge
@@ -56,13 +58,6 @@ def paired(sound: Lips, mouth: Lips, offset: int) -> tuple[Lips, Lips]:
     length = min(len(sound), len(mouth)) - abs(offset)
     first = max(0, -offset)
     return sound[first : first + length], mouth[first + offset : first + offset + length]
-
-
-def agreement(one: Lips, other: Lips) -> float:
-    """Correlation of two courses (T,lip), about their means, over all weights together."""
-    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
-    scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum()) / scale if scale else 0.0
 
 
 def sound_offsets(
@@ -89,7 +84,7 @@ def sound_offsets(
             mouth = hearing(*(np.concatenate(kind) for kind in zip(*pairs, strict=True)))
             heard |= {i: mouth(sounds[i]) for i, person in enumerate(people) if person in fold}
         offsets = _offsets([heard[i] for i in range(len(people))], mouths)
-    agreements = [agreement(*paired(heard[i], mouths[i], offset)) for i, offset in enumerate(offsets)]
+    agreements = [correlation(*paired(heard[i], mouths[i], offset)) for i, offset in enumerate(offsets)]
     return offsets, float(np.mean(agreements))
 
 
@@ -97,7 +92,7 @@ def _offsets(heard: Sequence[Lips], mouths: Sequence[Lips]) -> list[int]:
     lags = np.arange(-MOST_LATE, MOST_LATE + 1)
     agreements = np.array(
         [
-            [agreement(*paired(*pair, int(lag))) if 4 * abs(lag) <= len(pair[1]) else -1.0 for lag in lags]
+            [correlation(*paired(*pair, int(lag))) if 4 * abs(lag) <= len(pair[1]) else -1.0 for lag in lags]
             for pair in zip(heard, mouths, strict=True)
         ]
     )

@@ -1,25 +1,81 @@
-"""Whether each bank moves what it stands for: one weight at a time is swept over the range that real clips have."""
+"""Disentanglement: whether each bank moves what it stands for, and nothing else.
+
+One weight at a time is swept over the range that it has in real clips.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.clips import Clip
 from ..model import EDTalk
 from ..motion.motion import TRACKS, Motion
+from ..progress import Progress
 from ..rendering import Renderer
-from .faces import FaceReader, head_rotation, mouth_opening, regions, rotation_between
-from .reenactment import clip_images
+from .faces import FaceReader, head_rotation, regions, relative_mouth_opening, rotation_between
+from .protocols import clip_images, find_face
 
 RANGE = (5.0, 95.0)
 """Percentiles of the weights read off real clips between which a weight is swept."""
 READ_STEP = 10
 BATCH = 8
+
+
+@dataclass(frozen=True)
+class TrackChange:
+    """The change from one end of a weight's range to the other, for the weights of one track."""
+
+    change: Mapping[str, float]
+    """Mean absolute difference of the pixels (0 to 1) by region of the face, see `regions`; mean over portraits and
+    weights."""
+    mouth_to_rest: float
+    """Change in the mouth box over that in the rest of the face box (ratio of the means)."""
+    rotation: float
+    """Of the head, degrees: mean over the weights."""
+    largest_rotation: float
+    """The greatest over the weights."""
+    opening: float
+    """Change of the mouth's opening, in shares of the range that it has in the clips: mean over the weights."""
+    largest_opening: float
+    """The greatest over the weights."""
+    per_clip: Mapping[str, Mapping[str, float]]
+    """The change of each region, `rotation` and `opening` by clip whose first frame was a portrait: means over the
+    weights."""
+
+
+@dataclass(frozen=True)
+class Disentanglement:
+    """The change that each bank makes, track by track."""
+
+    portraits: int
+    opening_range: float
+    """Of the relative mouth opening in the clips: from the 5th to the 95th percentile."""
+    tracks: Mapping[str, TrackChange]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `edtalk evaluate` prints it: without the values of each clip."""
+        tracks = {name: asdict(change) for name, change in self.tracks.items()}
+        for change in tracks.values():
+            del change["per_clip"]
+        return {"portraits": self.portraits, "opening_range": self.opening_range, **tracks}
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """The change of one portrait for each of the weights of one track."""
+
+    change: dict[str, float]
+    rotation: NDArray[np.float64]
+    """(weights,)"""
+    opening: NDArray[np.float64]
+    """(weights,)"""
 
 
 @torch.no_grad()
@@ -29,71 +85,87 @@ def evaluate_disentanglement(
     *,
     portraits: int = 8,
     precision: str = "fp32",
-    progress: Callable[[int, int | None], None] | None = None,
-) -> dict[str, Any]:
-    """Sweep each weight alone, the others the portrait's own, and say for each track what changed.
+    progress: Progress | None = None,
+) -> Disentanglement:
+    """Sweep each weight alone, the others the portrait's own, and measure for each track what changes.
 
     Portraits are the first frames of the first clips of up to `portraits` people. A weight goes from the 5th to the
-    95th percentile of what the model reads off every tenth frame of the clips. For each track, means over portraits
-    and weights of the change from one end to the other:
-
-    - `change`: mean absolute difference of the pixels (0 to 1) in each of the `regions` of the portrait's face;
-    - `mouth_to_rest`: change in the mouth box over that in the rest of the face box (ratio of the means);
-    - `rotation`, `largest_rotation`: of the head, degrees, mean and greatest over the weights;
-    - `opening`, `largest_opening`: change of the mouth's opening, in shares of the range (5th to 95th percentile) that
-      the opening has in the clips, mean and greatest over the weights.
+    95th percentile of what the model reads off every tenth frame of the clips. `progress` counts portraits. Raises
+    FaceError when a portrait shows no face.
     """
     reader = FaceReader()
     people: dict[str, Clip] = {}
     for clip in clips:
         people.setdefault(clip.info.person, clip)
     chosen = list(people.values())[:portraits]
-    low, high = weight_ranges(model, clips)
-    openings = np.concatenate([mouth_opening(clip.landmarks.astype(np.float64)) for clip in clips])
+    ranges = weight_ranges(model, clips)
+    openings = np.concatenate([relative_mouth_opening(clip.landmarks.astype(np.float64)) for clip in clips])
     opening_range = float(np.subtract(*np.percentile(openings, RANGE[::-1])))
-    changes: dict[str, list[dict[str, float]]] = {name: [] for name in low}
-    rotations: dict[str, list[np.ndarray]] = {name: [] for name in low}
-    moved: dict[str, list[np.ndarray]] = {name: [] for name in low}
+    sweeps: dict[str, dict[str, _Sweep]] = {name: {} for name in ranges[0]}
     for done, clip in enumerate(chosen):
-        picture = clip.frame(0, model.sizes.resolution)
-        mesh = reader.find(picture)
-        parts = regions(reader.landmarks(picture, mesh), model.sizes.resolution)
-        portrait = model.encode_portrait(clip_images(clip, [0], model))
-        renderer = Renderer(model, portrait, precision=precision)
-        for name in low:
-            width = len(low[name])
-            own = model.complete(None, portrait, 2 * width)
-            tracks = dict(own.tracks)
-            swept = tracks[name].clone()
-            for weight in range(width):
-                swept[2 * weight, weight], swept[2 * weight + 1, weight] = low[name][weight], high[name][weight]
-            tracks[name] = swept
-            pictures = np.stack(list(renderer.pictures(Motion(fps=model.fps, **tracks))))
-            landmarks = np.stack([reader.landmarks(one, mesh) for one in pictures])
-            difference = np.abs(pictures[::2].astype(np.float64) - pictures[1::2]).mean(axis=(0, 3)) / 255
-            changes[name].append({part: float(difference[mask].mean()) for part, mask in parts.items() if mask.any()})
-            rotation = head_rotation(landmarks)
-            rotations[name].append(rotation_between(rotation[::2], rotation[1::2]))
-            opening = mouth_opening(landmarks)
-            moved[name].append(np.abs(opening[::2] - opening[1::2]) / max(opening_range, 1e-9))
+        for name, swept in sweep_portrait(model, clip, ranges, opening_range, reader, precision).items():
+            sweeps[name][clip.info.name] = swept
         if progress is not None:
             progress(done + 1, len(chosen))
-    result: dict[str, Any] = {"portraits": len(chosen), "opening_range": opening_range}
+    tracks = {name: _summarise(by_clip) for name, by_clip in sweeps.items()}
+    return Disentanglement(len(chosen), opening_range, tracks)
+
+
+def sweep_portrait(
+    model: EDTalk,
+    clip: Clip,
+    ranges: tuple[dict[str, Tensor], dict[str, Tensor]],
+    opening_range: float,
+    reader: FaceReader,
+    precision: str,
+) -> dict[str, _Sweep]:
+    """Render the first frame of a clip with each weight at both ends of its range, and measure it, by track."""
+    low, high = ranges
+    mesh = find_face(reader, clip, model.sizes.resolution)
+    parts = regions(reader.landmarks(clip.frame(0, model.sizes.resolution), mesh), model.sizes.resolution)
+    portrait = model.encode_portrait(clip_images(clip, [0], model))
+    renderer = Renderer(model, portrait, precision=precision)
+    sweeps = {}
     for name in low:
-        change = {
-            part: float(np.mean([one[part] for one in changes[name] if part in one])) for part in changes[name][0]
-        }
-        # Mean over portraits first: a weight's effect, not one face's.
-        rotation, opening = np.mean(rotations[name], axis=0), np.mean(moved[name], axis=0)
-        result[name] = {
-            "change": change,
-            "mouth_to_rest": change["mouth"] / max(change["rest"], 1e-9),
-            "rotation": float(rotation.mean()),
-            "largest_rotation": float(rotation.max()),
-            "opening": float(opening.mean()),
-            "largest_opening": float(opening.max()),
-        }
-    return result
+        width = len(low[name])
+        tracks = dict(model.complete(None, portrait, 2 * width).tracks)
+        swept = tracks[name].clone()
+        for weight in range(width):
+            swept[2 * weight, weight], swept[2 * weight + 1, weight] = low[name][weight], high[name][weight]
+        tracks[name] = swept
+        pictures = np.stack(list(renderer.pictures(Motion(fps=model.fps, **tracks))))
+        landmarks = np.stack([reader.landmarks(picture, mesh) for picture in pictures])
+        difference = np.abs(pictures[::2].astype(np.float64) - pictures[1::2]).mean(axis=(0, 3)) / 255
+        rotation, opening = head_rotation(landmarks), relative_mouth_opening(landmarks)
+        sweeps[name] = _Sweep(
+            {part: float(difference[mask].mean()) for part, mask in parts.items() if mask.any()},
+            rotation_between(rotation[::2], rotation[1::2]),
+            np.abs(opening[::2] - opening[1::2]) / max(opening_range, 1e-9),
+        )
+    return sweeps
+
+
+def _summarise(sweeps: Mapping[str, _Sweep]) -> TrackChange:
+    first = next(iter(sweeps.values()))
+    change = {
+        part: float(np.mean([sweep.change[part] for sweep in sweeps.values() if part in sweep.change]))
+        for part in first.change
+    }
+    # Mean over portraits first: a weight's effect, not one face's.
+    rotation = np.mean([sweep.rotation for sweep in sweeps.values()], axis=0)
+    opening = np.mean([sweep.opening for sweep in sweeps.values()], axis=0)
+    return TrackChange(
+        change,
+        mouth_to_rest=change["mouth"] / max(change["rest"], 1e-9),
+        rotation=float(rotation.mean()),
+        largest_rotation=float(rotation.max()),
+        opening=float(opening.mean()),
+        largest_opening=float(opening.max()),
+        per_clip={
+            name: {**sweep.change, "rotation": float(sweep.rotation.mean()), "opening": float(sweep.opening.mean())}
+            for name, sweep in sweeps.items()
+        },
+    )
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What is measured on faces: landmarks of rendered frames, the mouth's opening, the head's rotation, regions."""
+"""Measurements on faces: landmarks of rendered frames, the mouth's opening, the head's rotation, regions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FaceError
+from ..face.landmarks import (
+    BROWS,
+    EYE_CORNERS,
+    EYES,
+    FACE,
+    LEFT_JAW_END,
+    LEFT_NOSE_WING,
+    MOUTH,
+    MOUTH_CORNERS,
+    NOSE,
+    RIGHT_JAW_END,
+    RIGHT_NOSE_WING,
+    eye_distance,
+    face_height,
+    indices,
+    mouth_opening,
+    mouth_width,
+)
 from ..face.mesh import Mesh
 
 Picture = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]
 
-MOUTH = slice(48, 68)
-_RIGID = np.array([0, 1, 15, 16, *range(27, 36), 36, 39, 42, 45])
+_RIGID = indices(RIGHT_JAW_END, LEFT_JAW_END, NOSE, EYE_CORNERS)
 """Points that neither speech nor expression moves much: ears' side of the jaw, nose, corners of the eyes."""
 # Their places in space in a head that looks ahead, in distances of the outer corners of the eyes: x right, y down, z
 # away. Mean of 595 face meshes, made symmetric.
@@ -61,22 +78,12 @@ class FaceReader:
         return np.asarray(cv2.resize(picture, (self.SIDE, self.SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def mouth_opening(landmarks: Landmarks) -> NDArray[np.float64]:
-    """Distance of the inner lips' middles (points 62 and 66) over the face's height (brows' middle to chin).
-
-    Landmarks (...,68,2) in any unit -> (...).
-    """
-    opening = np.linalg.norm(landmarks[..., 66, :] - landmarks[..., 62, :], axis=-1)
-    brows = landmarks[..., 17:27, :].mean(axis=-2)
-    return opening / np.linalg.norm(landmarks[..., 8, :] - brows, axis=-1)
+def relative_mouth_opening(landmarks: Landmarks) -> Landmarks:
+    """The mouth's opening over the face's height, (...,68,2) in any unit -> (...): it does not depend on the crop."""
+    return np.asarray(mouth_opening(landmarks) / face_height(landmarks))
 
 
-def eye_distance(landmarks: Landmarks) -> NDArray[np.float64]:
-    """Distance of the outer corners of the eyes, the unit of landmark errors: (...,68,2) -> (...)."""
-    return np.linalg.norm(landmarks[..., 45, :] - landmarks[..., 36, :], axis=-1)
-
-
-def landmark_distance(landmarks: Landmarks, target: Landmarks, part: slice = slice(0, 68)) -> float:
+def landmark_distance(landmarks: Landmarks, target: Landmarks, part: slice = FACE) -> float:
     """Mean distance of landmarks (68,2) from where they should be, in eye distances of the target (LMD)."""
     return float(np.linalg.norm(landmarks[part] - target[part], axis=-1).mean() / eye_distance(target))
 
@@ -131,19 +138,21 @@ def regions(landmarks: Landmarks, size: int) -> dict[str, NDArray[np.bool_]]:
     def around(part: slice, margin: float) -> NDArray[np.bool_]:
         return box(landmarks[part].min(axis=0) - margin, landmarks[part].max(axis=0) + margin)
 
-    face = around(slice(0, 68), 0.0)
-    mouth = around(MOUTH, 0.25 * float(np.ptp(landmarks[MOUTH, 0])))
+    face = around(FACE, 0.0)
+    mouth = around(MOUTH, 0.25 * float(mouth_width(landmarks)))
     margin = 0.1 * float(eye_distance(landmarks))
-    top, bottom = landmarks[36:48, 1].max() + margin, landmarks[[48, 54], 1].mean()
-    cheeks = box(np.array([landmarks[0:3, 0].min(), top]), np.array([landmarks[31, 0], bottom])) | box(
-        np.array([landmarks[35, 0], top]), np.array([landmarks[14:17, 0].max(), bottom])
+    top, bottom = landmarks[EYES, 1].max() + margin, landmarks[list(MOUTH_CORNERS), 1].mean()
+    # The upper three points of the jaw on each side.
+    right, left = landmarks[0:3, 0].min(), landmarks[14:17, 0].max()
+    cheeks = box(np.array([right, top]), np.array([landmarks[RIGHT_NOSE_WING, 0], bottom])) | box(
+        np.array([landmarks[LEFT_NOSE_WING, 0], top]), np.array([left, bottom])
     )
     return {
         "face": face,
         "mouth": mouth,
         "rest": face & ~mouth,
-        "brows": around(slice(17, 27), margin),
-        "eyes": around(slice(36, 48), margin),
+        "brows": around(BROWS, margin),
+        "eyes": around(EYES, margin),
         "cheeks": cheeks & ~mouth,
         "background": ~(face | mouth),
     }

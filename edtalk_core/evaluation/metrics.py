@@ -1,105 +1,183 @@
-"""How far two pictures are apart: L1, PSNR, SSIM, and a distance of network features."""
+"""The table of metrics that are measured on true and rendered frames. What each means: see `edtalk_core.evaluation`."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
+from ..data.correlation import correlation
+from ..face.landmarks import FACE, MOUTH
+from .faces import Landmarks, Picture, landmark_distance, relative_mouth_opening
+from .pictures import PerceptualDistance, l1, psnr, ssim
+from .protocols import SPEECH_EVERY
 
-Picture = NDArray[np.uint8]
+REENACTMENT_EVERY = 5
+HIGHEST_PSNR = 60.0
+"""dB; what frames that equal each other count as, so that a mean stays a number."""
 
-
-def l1(picture: Picture, target: Picture) -> float:
-    """Mean absolute difference of two pictures (H,W,3) uint8, in shares of the full range: 0 to 1."""
-    _check(picture, target)
-    return float(np.abs(picture.astype(np.float64) - target).mean() / 255)
-
-
-def psnr(picture: Picture, target: Picture) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures (H,W,3) uint8; infinite for equal ones."""
-    _check(picture, target)
-    error = float(np.square(picture.astype(np.float64) - target).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+Direction = Literal["higher", "lower", "near 0", "near 1"]
+"""Which figures are better."""
 
 
-def ssim(picture: Picture, target: Picture) -> float:
-    """Structural similarity of two pictures (H,W,3) uint8 of at least 11 px: 1 for equal ones.
+class Need(Flag):
+    """What a metric looks at beside the pictures."""
 
-    Wang et al. (2004): Gaussian window of 11 px and sigma 1.5, K1 0.01, K2 0.03, mean over channels and over the
-    pixels whose window lies inside.
-    """
-    import cv2
-
-    _check(picture, target)
-    if min(picture.shape[:2]) < 11:
-        raise ArgumentError(f"SSIM needs pictures of at least 11 px, not {picture.shape[1]} x {picture.shape[0]}.")
-    x, y = picture.astype(np.float64), target.astype(np.float64)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        blurred = cv2.GaussianBlur(values, (11, 11), 1.5)
-        return np.asarray(blurred[5:-5, 5:-5], np.float64)
-
-    x_mean, y_mean = mean(x), mean(y)
-    x_variance = mean(x * x) - x_mean**2
-    y_variance = mean(y * y) - y_mean**2
-    covariance = mean(x * y) - x_mean * y_mean
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similarity = (2 * x_mean * y_mean + c1) * (2 * covariance + c2)
-    similarity /= (x_mean**2 + y_mean**2 + c1) * (x_variance + y_variance + c2)
-    return float(similarity.mean())
+    FRAMES = auto()
+    """The true and the rendered picture, which every metric gets."""
+    LANDMARKS = auto()
+    """The landmarks of both."""
+    SOUND = auto()
+    """The mel window of the frame. Takes without sound are left out."""
 
 
-class PerceptualDistance:
-    """A distance in the manner of LPIPS, on the features of the MediaPipe face mesh network that ships with EDTalk.
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a take: as it was, as it was rendered, and what else the metrics need.
 
-    Zhang et al. (2018): features of five depths, each pixel's vector scaled to length 1, squared differences summed
-    over channels, averaged over pixels and depths. All channels count alike: no weights were fitted to human answers,
-    so these figures compare with each other only, not with published LPIPS. The backbone was trained on faces, works
-    offline, and nothing in the training of EDTalk looks at it.
+    Landmarks are in shares of the picture's side, 0 to 1 from edge to edge. What no metric needs is empty.
     """
 
-    BACKBONE = "MediaPipe face mesh, 192 px, layers p_re_lu_3, 6, 9, 12, 15 (96, 48, 24, 12, 6 px), unweighted"
-    _LAYERS = ("p_re_lu_3", "p_re_lu_6", "p_re_lu_9", "p_re_lu_12", "p_re_lu_15")
-
-    def __init__(self) -> None:
-        from ..face.tflite import TFLiteNetwork
-
-        self._network = TFLiteNetwork("face_landmark.tflite")
-
-    def __call__(self, picture: Picture, target: Picture) -> float:
-        """Distance of two square pictures (S,S,3) uint8; 0 for equal ones."""
-        _check(picture, target)
-        return float(
-            np.mean(
-                [
-                    np.square(a - b).sum(axis=0).mean()
-                    for a, b in zip(self._features(picture), self._features(target), strict=True)
-                ]
-            )
-        )
-
-    def _features(self, picture: Picture) -> list[NDArray[np.float64]]:
-        import cv2
-
-        shrinks = picture.shape[0] > 192
-        scaled = cv2.resize(picture, (192, 192), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        features = [layer[0].astype(np.float64) for layer in self._network.layers(scaled, 0, 1, self._LAYERS)]
-        return [layer / (np.sqrt(np.square(layer).sum(axis=0)) + 1e-10) for layer in features]
+    index: int
+    true: Picture
+    """(S,S,3)."""
+    rendered: Picture
+    """(S,S,3)."""
+    true_landmarks: Landmarks = field(default_factory=lambda: np.empty((0, 2)))
+    """(68,2)."""
+    rendered_landmarks: Landmarks = field(default_factory=lambda: np.empty((0, 2)))
+    """(68,2)."""
+    mel: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(80,16), the window of the frame in the sound that it was rendered for."""
 
 
-def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson's correlation of two series (N,); 0 where one of them does not change."""
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / scale if scale > 1e-12 else 0.0
+def mean(values: Sequence[Any]) -> float:
+    """Mean over frames."""
+    return float(np.mean(values))
 
 
-def _check(picture: Picture, target: Picture) -> None:
-    for one in (picture, target):
-        if one.ndim != 3 or one.shape[2] != 3 or one.dtype != np.uint8:
-            raise ArgumentError(f"Pictures to compare are uint8 (H,W,3), got {one.dtype} {one.shape}.")
-    if picture.shape != target.shape:
-        raise ArgumentError(f"Pictures to compare have one size, got {picture.shape} and {target.shape}.")
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a clip, measured on one take of a protocol."""
+
+    name: str
+    """Key of the figure in results."""
+    protocol: str
+    take: str
+    observe: Callable[[Frame], Any]
+    """What is kept of a frame."""
+    better: Direction
+    summarise: Callable[[Sequence[Any]], float] = mean
+    """The clip's figure from what was kept of its frames, in order."""
+    unit: str = ""
+    """Empty for ratios."""
+    needs: Need = Need.FRAMES
+    every: int = 1
+    """Frames whose number is a multiple of this are looked at: 1 for all."""
+    network: str = ""
+    """What network it looks through, where its figures only compare with those of the same one."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure of all clips together, from the means of metrics."""
+
+    name: str
+    protocol: str
+    metrics: tuple[str, ...]
+    """Those whose means it compares."""
+    compute: Callable[[Mapping[str, float]], float]
+    better: Direction
+    unit: str = ""
+
+
+@cache
+def perceptual_distance() -> PerceptualDistance:
+    """The distance with its network, which is read once."""
+    return PerceptualDistance()
+
+
+def openings(frame: Frame) -> tuple[float, float]:
+    """Relative mouth opening of the true and of the rendered face."""
+    return float(relative_mouth_opening(frame.true_landmarks)), float(relative_mouth_opening(frame.rendered_landmarks))
+
+
+def opening_correlation(values: Sequence[tuple[float, float]]) -> float:
+    """Correlation over time of the rendered with the true mouth opening, without a search for a lag."""
+    true, rendered = np.array(values).T
+    return correlation(rendered, true)
+
+
+def opening_amplitude(values: Sequence[tuple[float, float]]) -> float:
+    """Deviation over time of the rendered mouth opening over that of the true one."""
+    true, rendered = np.array(values).T
+    return float(rendered.std() / true.std())
+
+
+def _distance_of(part: slice) -> Callable[[Frame], float]:
+    return lambda frame: landmark_distance(frame.rendered_landmarks, frame.true_landmarks, part)
+
+
+def _likeness(name: str, observe: Callable[[Frame], float], better: Direction, **details: Any) -> Metric:
+    """A metric of how like the true frames the reenacted ones are."""
+    return Metric(name, "reenactment", "rendered", observe, better, every=REENACTMENT_EVERY, **details)
+
+
+def _opening(name: str, take: str, summarise: Callable[[Sequence[Any]], float], better: Direction) -> Metric:
+    """A metric of how the mouth opens to sound."""
+    return Metric(name, "mouth", take, openings, better, summarise, needs=Need.LANDMARKS, every=SPEECH_EVERY)
+
+
+def _below_repeat(name: str) -> Summary:
+    """The share by which a distance is smaller than that of the repeated first frame."""
+    names = name, f"repeat_{name}"
+    return Summary(
+        f"{name}_below_repeat",
+        "reenactment",
+        names,
+        lambda means: 1 - means[name] / max(means[names[1]], 1e-9),
+        "higher",
+    )
+
+
+_LIKENESS = (
+    _likeness("l1", lambda frame: l1(frame.rendered, frame.true), "lower"),
+    _likeness("psnr", lambda frame: min(psnr(frame.rendered, frame.true), HIGHEST_PSNR), "higher", unit="dB"),
+    _likeness("ssim", lambda frame: ssim(frame.rendered, frame.true), "higher"),
+    _likeness(
+        "perceptual",
+        lambda frame: perceptual_distance()(frame.rendered, frame.true),
+        "lower",
+        network=PerceptualDistance.BACKBONE,
+    ),
+    _likeness("mouth_lmd", _distance_of(MOUTH), "lower", unit="eye distances", needs=Need.LANDMARKS),
+    _likeness("face_lmd", _distance_of(FACE), "lower", unit="eye distances", needs=Need.LANDMARKS),
+)
+
+METRICS: tuple[Metric, ...] = (
+    *_LIKENESS,
+    *(replace(metric, name=f"repeat_{metric.name}", take="repeat") for metric in _LIKENESS),
+    _opening("own", "own", opening_correlation, "higher"),
+    _opening("other", "other", opening_correlation, "near 0"),
+    _opening("amplitude", "own", opening_amplitude, "near 1"),
+)
+"""Every metric, in the order of results; each of likeness also of the repeated first frame."""
+
+SUMMARIES: tuple[Summary, ...] = (
+    _below_repeat("l1"),
+    Summary(
+        "psnr_above_repeat",
+        "reenactment",
+        ("psnr", "repeat_psnr"),
+        lambda means: means["psnr"] - means["repeat_psnr"],
+        "higher",
+        "dB",
+    ),
+    _below_repeat("perceptual"),
+)
+"""Every comparison of means."""

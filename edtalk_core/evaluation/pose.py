@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,11 @@ from torch.distributions import MultivariateNormal
 from ..data.pose_clips import PoseClip
 from ..errors import ArgumentError
 from ..networks.pose_flow import PoseFlow
+from ..progress import Progress
 
 
 class Baselines:
-    """What a density of head motion must beat, fitted on the training clips: a Gaussian and a random walk.
+    """The densities of head motion that a flow must beat, fitted on the training clips: a Gaussian and a random walk.
 
     The Gaussian takes every pose by itself; the random walk takes the first pose from that Gaussian and every movement
     from frame to frame from another. Both have full covariances.
@@ -56,6 +59,77 @@ def shakiness(pose: Tensor) -> float:
     return float(moves.diff(dim=0).norm(dim=1).mean() / moves.norm(dim=1).mean().clamp(min=1e-12))
 
 
+@dataclass(frozen=True)
+class PoseFigures:
+    """Figures of a pose flow on held-out clips."""
+
+    flow: float
+    """Log-density in nats per frame under the flow, with the clips' speech; higher is better, as of the next three."""
+    flow_without_speech: float
+    """The same when the flow hears nothing."""
+    gaussian: float
+    """The same under the baseline that takes every pose by itself, see `Baselines`."""
+    random_walk: float
+    """The same under the baseline that takes every movement by itself."""
+    inverse_error: float
+    """Largest error of inverse(forward(x)), in the units of the pose weights, computed in float64, so that it is the
+    transform's own: rounding in float32 adds up to some 1e-4 where a tracker slipped and a pose lies far outside of
+    what was learned."""
+    speed_ratio: float
+    """Speed of the samples over that of the clips, medians over clips; near 1 is better, as of the next four."""
+    range_ratio: float
+    """The same of the range, see `spread`."""
+    shakiness_ratio: float
+    """The same of the shakiness."""
+    mean_speed_ratio: float
+    """As `speed_ratio`, of the means over clips, which single wild clips decide."""
+    mean_range_ratio: float
+    """As `range_ratio`, of the means over clips."""
+    seed_distance: float
+    """Root mean square distance between samples of two seeds, relative to the range of clips; 0: all are the same."""
+    start_speed_ratio: float
+    """Speed of the samples' first half second over that of the rest; nan where all are shorter than a second."""
+    drift_ratio: float
+    """Range of the last third of a long sample over that of its first; near 1 is better."""
+    per_clip: Mapping[str, Mapping[str, float]]
+    """By clip: the four log-densities in nats per frame, and `speed`, `range` and `shakiness` of the clip and, as
+    `sampled_...`, mean over seeds, of its samples."""
+
+    @property
+    def clips(self) -> int:
+        """How many clips were measured."""
+        return len(self.per_clip)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `edtalk evaluate` prints it: without the values of each clip."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "per_clip"}
+
+
+MEASURES = {"speed": speed, "range": spread, "shakiness": shakiness}
+"""What samples are compared with clips by."""
+
+
+@dataclass(frozen=True)
+class _ClipFigures:
+    frames: int
+    nats: dict[str, float]
+    """Log-densities of the clip."""
+    inverse_error: float
+    true: dict[str, float]
+    """MEASURES of the clip."""
+    sampled: list[dict[str, float]]
+    """MEASURES of each sample."""
+    seed_distance: float
+    starts: list[tuple[float, float]]
+    """Speeds of the first half second and of the rest of each sample that is longer than a second."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Log-densities per frame, and MEASURES of the clip and, in the mean, of its samples."""
+        densities = {name: value / self.frames for name, value in self.nats.items()}
+        means = {f"sampled_{name}": float(np.mean([values[name] for values in self.sampled])) for name in MEASURES}
+        return {**densities, **self.true, **means}
+
+
 @torch.no_grad()
 def evaluate_pose_flow(
     flow: PoseFlow,
@@ -64,8 +138,8 @@ def evaluate_pose_flow(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     long_frames: int = 1500,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> dict[str, float]:
+    progress: Progress | None = None,
+) -> PoseFigures:
     """Figures of a flow on clips it was not trained on (of at least 3 frames each).
 
     Each clip is sampled for every seed, from its own first pose, for its own speech and length. Poses are compared in
@@ -79,17 +153,6 @@ def evaluate_pose_flow(
         long_frames: length of one further sample without speech, which shows whether the head stays where it belongs.
         progress: called with the number of clips that are done; cancels by raising.
 
-    Returns:
-        - flow, flow_without_speech, gaussian, random_walk: log-density in nats per frame, the higher the better;
-        - inverse_error: largest error of inverse(forward(x)), in the units of the pose weights, computed in float64, so
-          that it is the transform's own: rounding in float32 adds up to some 1e-4 where a tracker slipped and a pose
-          lies far outside of what was learned;
-        - speed_ratio, range_ratio, shakiness_ratio: of the samples to the clips, medians over clips;
-        - mean_speed_ratio, mean_range_ratio: the same of the means, which single wild clips decide;
-        - seed_distance: root mean square distance between samples of two seeds, relative to the range of clips;
-        - start_speed_ratio: speed of the samples' first half second to that of the rest;
-        - drift_ratio: range of the long sample's last third to that of its first.
-
     Raises:
         ArgumentError: no clips, clips that are too short, or fewer than two seeds.
     """
@@ -100,44 +163,70 @@ def evaluate_pose_flow(
     flow = copy.deepcopy(flow).to("cpu", torch.float32).eval()
     exact = copy.deepcopy(flow).double()
     baselines = Baselines(train)
-    nats = {"flow": 0.0, "flow_without_speech": 0.0, "gaussian": 0.0, "random_walk": 0.0}
-    frames, inverse_error = 0, 0.0
-    real: list[tuple[float, ...]] = []
-    sampled: list[tuple[float, ...]] = []
-    distances, starts = [], []
-    measures = (speed, spread, shakiness)
-    for done, clip in enumerate(clips):
-        audio = None if clip.spectra is None else flow.hear(clip.spectra[None])
-        pose = clip.pose[None]
-        nats["flow"] += float(flow.log_prob(pose, audio).double().sum())
-        nats["flow_without_speech"] += float(flow.log_prob(pose).double().sum())
-        nats["gaussian"] += baselines.gaussian(clip.pose)
-        nats["random_walk"] += baselines.random_walk(clip.pose)
-        frames += len(clip.pose)
-        x, heard_exactly = pose.double(), None if audio is None else audio.double()
-        restored = exact.inverse(exact(x, heard_exactly)[0], heard_exactly)
-        inverse_error = max(inverse_error, float((restored - x).abs().max()))
-        heard = None if audio is None else audio[0]
-        tracks = [flow.sample(len(clip.pose), heard, seed=seed, first=clip.pose[0]) / flow.deviation for seed in seeds]
-        real.append(tuple(measure(clip.pose / flow.deviation) for measure in measures))
-        sampled += [tuple(measure(track) for measure in measures) for track in tracks]
-        distances.append(float((tracks[0] - tracks[1]).square().sum(1).mean().sqrt()))
-        starts += [(speed(track[:13]), speed(track[12:])) for track in tracks if len(track) > 25]
+    measured: list[_ClipFigures] = []
+    for clip in clips:
+        measured.append(_evaluate_clip(flow, exact, baselines, clip, seeds))
         if progress is not None:
-            progress(done + 1, len(clips))
-    typical = np.median(sampled, axis=0) / np.median(real, axis=0)
-    mean = np.mean(sampled, axis=0) / np.mean(real, axis=0)
+            progress(len(measured), len(clips))
+    frames = sum(figures.frames for figures in measured)
+    nats = {name: sum(figures.nats[name] for figures in measured) / frames for name in measured[0].nats}
+    true = [list(figures.true.values()) for figures in measured]
+    sampled = [list(values.values()) for figures in measured for values in figures.sampled]
+    typical = np.median(sampled, axis=0) / np.median(true, axis=0)
+    mean = np.mean(sampled, axis=0) / np.mean(true, axis=0)
+    starts = [speeds for figures in measured for speeds in figures.starts]
     long = flow.sample(long_frames, seed=seeds[0], first=flow.mean) / flow.deviation
     third = long_frames // 3
-    return {
-        **{name: value / frames for name, value in nats.items()},
-        "inverse_error": inverse_error,
-        "speed_ratio": float(typical[0]),
-        "range_ratio": float(typical[1]),
-        "shakiness_ratio": float(typical[2]),
-        "mean_speed_ratio": float(mean[0]),
-        "mean_range_ratio": float(mean[1]),
-        "seed_distance": float(np.median(distances) / np.median([measured[1] for measured in real])),
-        "start_speed_ratio": float(np.divide(*np.mean(starts, axis=0))) if starts else float("nan"),
-        "drift_ratio": spread(long[-third:]) / spread(long[:third]),
+    return PoseFigures(
+        **nats,
+        inverse_error=max(figures.inverse_error for figures in measured),
+        speed_ratio=float(typical[0]),
+        range_ratio=float(typical[1]),
+        shakiness_ratio=float(typical[2]),
+        mean_speed_ratio=float(mean[0]),
+        mean_range_ratio=float(mean[1]),
+        seed_distance=float(
+            np.median([figures.seed_distance for figures in measured])
+            / np.median([figures.true["range"] for figures in measured])
+        ),
+        start_speed_ratio=float(np.divide(*np.mean(starts, axis=0))) if starts else float("nan"),
+        drift_ratio=spread(long[-third:]) / spread(long[:third]),
+        per_clip={
+            clip.name: {
+                **{name: value / figures.frames for name, value in figures.nats.items()},
+                **figures.true,
+                **{
+                    f"sampled_{name}": float(np.mean([values[name] for values in figures.sampled])) for name in MEASURES
+                },
+            }
+            for clip, figures in zip(clips, measured, strict=True)
+        },
+    )
+
+
+def _evaluate_clip(
+    flow: PoseFlow, exact: PoseFlow, baselines: Baselines, clip: PoseClip, seeds: Sequence[int]
+) -> _ClipFigures:
+    """Figures of one clip; `exact` is the flow in float64."""
+    audio = None if clip.spectra is None else flow.hear(clip.spectra[None])
+    pose = clip.pose[None]
+    nats = {
+        "flow": float(flow.log_prob(pose, audio).double().sum()),
+        "flow_without_speech": float(flow.log_prob(pose).double().sum()),
+        "gaussian": baselines.gaussian(clip.pose),
+        "random_walk": baselines.random_walk(clip.pose),
     }
+    exact_pose, exact_audio = pose.double(), None if audio is None else audio.double()
+    restored = exact.inverse(exact(exact_pose, exact_audio)[0], exact_audio)
+    own_audio = None if audio is None else audio[0]
+    samples = [flow.sample(len(clip.pose), own_audio, seed=seed, first=clip.pose[0]) / flow.deviation for seed in seeds]
+    true = clip.pose / flow.deviation
+    return _ClipFigures(
+        frames=len(clip.pose),
+        nats=nats,
+        inverse_error=float((restored - exact_pose).abs().max()),
+        true={name: measure(true) for name, measure in MEASURES.items()},
+        sampled=[{name: measure(sample) for name, measure in MEASURES.items()} for sample in samples],
+        seed_distance=float((samples[0] - samples[1]).square().sum(1).mean().sqrt()),
+        starts=[(speed(sample[:13]), speed(sample[12:])) for sample in samples if len(sample) > 25],
+    )

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data.clips import ClipStore
+from ..data.pose_clips import pose_clips
+from ..data.tracks import measured_tracks, read_clips
 from ..errors import ArgumentError, EDTalkError
 from ..model import EDTalk
+from ..progress import Progress, StageProgress
+from .disentanglement import Disentanglement, evaluate_disentanglement
+from .measuring import Figures, measure
+from .pose import PoseFigures, evaluate_pose_flow
+from .protocols import Reenactment, Speech
 
 logger = logging.getLogger("edtalk")
 
 PARTS = ("reenactment", "mouth", "disentanglement", "pose")
+NONE = "none"
+"""In place of parts: evaluate nothing."""
 
-StageProgress = Callable[[str, int, int | None], None]
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model by part; None: the part was not asked for, or the model or the data cannot have it."""
+
+    reenactment: Figures | None = None
+    mouth: Figures | None = None
+    disentanglement: Disentanglement | None = None
+    pose: PoseFigures | None = None
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """The parts that there are, as `edtalk evaluate` prints them."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: figures.as_dict() for name, figures in parts.items() if figures is not None}
 
 
 def evaluate(
@@ -23,60 +47,66 @@ def evaluate(
     data: Path | str,
     split: str = "holdout",
     *,
-    parts: Collection[str] = PARTS,
+    parts: Collection[str] | None = None,
     measured: bool = False,
     precision: str = "fp32",
     progress: StageProgress | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Figures of a model by part, see `evaluate_reenactment`, `evaluate_mouth`, `evaluate_disentanglement` and
-    `evaluate_pose_flow`.
+) -> Evaluation:
+    """Measure a model on the clips of a split; what each figure means is said in `edtalk_core.evaluation`.
 
     A part that the model (no audio-to-lip network, no pose flow) or the data (no training clips for the baselines of
     the pose flow) cannot have is left out. Nothing is fitted to the split; those baselines are fitted to the training
-    clips. `measured`: the pose flow was taught with poses that landmarks measure, and is compared with such, instead of
-    with what the model reads. `progress` is called as progress(part, done, total).
+    clips.
 
-    Raises ArgumentError for unknown parts, EDTalkError when there are no clips of the split.
+    Args:
+        model: the model.
+        data: folder of prepared clips.
+        split: which of them.
+        parts: of PARTS; None: all. `none` among them stands for nothing.
+        measured: the pose flow was taught with poses that landmarks measure, and is compared with such, instead of with
+            those that the model reads.
+        precision: of rendering.
+        progress: called as progress(part, done, total), in clips; cancels by raising.
+
+    Raises:
+        ArgumentError: an unknown part.
+        EDTalkError: there are no clips of the split.
+        FaceError: the first frame of a clip shows no face.
     """
-    unknown = sorted(set(parts) - set(PARTS))
-    if unknown:
+    wanted = set(PARTS if parts is None else parts) - {NONE}
+    if unknown := sorted(wanted - set(PARTS)):
         raise ArgumentError(f"There is nothing to evaluate called {unknown[0]!r}; choose from {', '.join(PARTS)}.")
     store = ClipStore(data, split)
-    clips = store.clips
 
-    def report(part: str) -> Callable[[int, int | None], None] | None:
-        return None if progress is None else lambda done, total: progress(part, done, total)
+    def report(part: str) -> Progress | None:
+        return None if progress is None else partial(progress, part)
 
-    results: dict[str, dict[str, Any]] = {}
-    if "reenactment" in parts:
-        from .reenactment import evaluate_reenactment
-
-        results["reenactment"] = evaluate_reenactment(model, clips, precision=precision, progress=report("reenactment"))
-    if "mouth" in parts and model.audio_to_lip is not None:
-        from .mouth import evaluate_mouth
-
-        results["mouth"] = evaluate_mouth(model, clips, precision=precision, progress=report("mouth"))
-    if "disentanglement" in parts:
-        from .disentanglement import evaluate_disentanglement
-
-        results["disentanglement"] = evaluate_disentanglement(
-            model, clips, precision=precision, progress=report("disentanglement")
+    reenactment = mouth = disentanglement = pose = None
+    if "reenactment" in wanted:
+        reenactment = measure(Reenactment(model, store.clips, precision), progress=report("reenactment"))
+    if "mouth" in wanted and model.audio_to_lip is not None:
+        mouth = measure(Speech(model, store.clips, precision), progress=report("mouth"))
+    if "disentanglement" in wanted:
+        disentanglement = evaluate_disentanglement(
+            model, store.clips, precision=precision, progress=report("disentanglement")
         )
-    if "pose" in parts and model.pose_flow is not None:
-        from ..data.pose_clips import pose_clips
-        from ..data.tracks import measured_tracks, read_clips
-        from .pose import evaluate_pose_flow
+    if "pose" in wanted and model.pose_flow is not None:
+        pose = _evaluate_pose(model, store, measured, report("pose"))
+    return Evaluation(reenactment, mouth, disentanglement, pose)
 
-        try:
-            learned = ClipStore(data)
-        except EDTalkError as error:
-            logger.warning("The pose flow is not evaluated: %s", error)
-        else:
-            if measured:
-                known, unseen = measured_tracks(model, learned.clips), measured_tracks(model, clips, learned.clips)
-            else:
-                known, unseen = read_clips(model, learned), read_clips(model, store)
-            train = pose_clips(learned, known)
-            held_out = [clip for clip in pose_clips(store, unseen) if len(clip.pose) >= 3]
-            results["pose"] = dict(evaluate_pose_flow(model.pose_flow, held_out, train, progress=report("pose")))
-    return results
+
+def _evaluate_pose(model: EDTalk, store: ClipStore, measured: bool, progress: Progress | None) -> PoseFigures | None:
+    """Figures of the model's pose flow; None, with a warning, when there are no training clips for the baselines."""
+    assert model.pose_flow is not None
+    try:
+        train = ClipStore(store.folder)
+    except EDTalkError as error:
+        logger.warning("The pose flow is not evaluated: %s", error)
+        return None
+    if measured:
+        train_tracks = measured_tracks(model, train.clips)
+        tracks = measured_tracks(model, store.clips, train.clips)
+    else:
+        train_tracks, tracks = read_clips(model, train), read_clips(model, store)
+    held_out = [clip for clip in pose_clips(store, tracks) if len(clip.pose) >= 3]
+    return evaluate_pose_flow(model.pose_flow, held_out, pose_clips(train, train_tracks), progress=progress)

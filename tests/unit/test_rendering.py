@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import timeit
 
 import numpy as np
 import pytest
@@ -18,7 +19,14 @@ from edtalk_core.media.picture import images_to_pictures, picture_to_image, read
 from edtalk_core.model import EDTalk, Portrait
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.sizes import ModelSizes
-from edtalk_core.rendering import PRECISIONS, FrameRenderer, Renderer, fastest_precision
+from edtalk_core.rendering import (
+    PRECISIONS,
+    WORTHWHILE,
+    FrameRenderer,
+    Renderer,
+    _convolution,
+    fastest_precision,
+)
 from edtalk_core.training.initialisation import identity_copy
 
 SMALL = ModelSizes(
@@ -350,11 +358,18 @@ def test_flow_and_sampling_stay_in_float32(talking: tuple[EDTalk, Portrait]):
     assert torch.bfloat16 in {dtype for name, dtype in seen if name.startswith("convolution")}
 
 
-def test_auto_takes_what_was_measured():
+def test_auto_takes_what_is_fast_here():
     model = small_model()
     chosen = Renderer(model, portrait_of(model)).precision
-    assert chosen in PRECISIONS
     assert chosen == fastest_precision(model.device, SMALL.channels[32])  # measured once, then remembered
+
+
+def test_fastest_precision_is_not_slower_than_another():
+    device = torch.device("cpu")
+    trials = {name: _convolution(device, 64, name) for name in PRECISIONS}
+    # Timed anew, with room for what else the machine does.
+    seconds = {name: min(timeit.repeat(trial, number=1, repeat=30)) for name, trial in trials.items() if trial}
+    assert seconds[fastest_precision(device, 64)] <= 2 * WORTHWHILE * min(seconds.values())
 
 
 def test_auto_finds_bf16_instructions():

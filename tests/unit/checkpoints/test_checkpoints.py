@@ -795,7 +795,9 @@ def test_files_that_do_not_make_one_model(tmp_path: Path, names: list[str], erro
 
 def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
     save(tmp_path / "main.pt", {"gen": tiny_state()})
-    load_model("main.pt", tmp_path / "main.pt")
+    once, twice = load_model("main.pt"), load_model("main.pt", tmp_path / "main.pt")
+    assert twice.state_dict().keys() == once.state_dict().keys()
+    assert all(torch.equal(value, once.state_dict()[name]) for name, value in twice.state_dict().items())
 
 
 def test_files_are_found_in_the_models_folder(tmp_path: Path) -> None:

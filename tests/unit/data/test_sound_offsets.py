@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edtalk_core.data.sound_offsets import MOST_LATE, agreement, coarse, hearing, paired, sound_offsets
+from edtalk_core.data.sound_offsets import MOST_LATE, coarse, correlation, hearing, paired, sound_offsets
 
 LATE = {"ann": 0, "bob": 3, "cem": 0, "dot": -4, "eve": 0, "fay": 1, "gil": 0, "hal": 0, "ida": 0}
 
@@ -53,7 +53,7 @@ def test_mouths_of_others_are_heard(clips):
     in_step = [i for i, late in enumerate(LATE.values()) if not late]
     mouth_of = hearing(*(np.concatenate([kind[i] for i in in_step]) for kind in ([coarse(w) for w in windows], lips)))
     new = speech(99)
-    assert agreement(mouth_of(coarse(new)), mouth(new, 0, 99)) > 0.8
+    assert correlation(mouth_of(coarse(new)), mouth(new, 0, 99)) > 0.8
 
 
 def test_what_is_heard_is_that_of_other_people():
@@ -64,7 +64,7 @@ def test_what_is_heard_is_that_of_other_people():
     # The best of some lags, which noise has as well.
     assert sound_offsets(windows, lips, ["ann", "bob", "cem", "dot"])[1] < 0.3
     own = coarse(windows[0])
-    assert agreement(hearing(own, lips[0])(own), lips[0]) > 0.7
+    assert correlation(hearing(own, lips[0])(own), lips[0]) > 0.7
 
 
 def test_one_person_alone_is_taken_to_be_in_step(clips):

@@ -238,12 +238,18 @@ def test_the_largest_of_several_faces_and_a_word_about_it(couple: np.ndarray) ->
     assert f"({crop.face.box[0]:.0f}, " in crop.warning
 
 
-@pytest.mark.parametrize(("index", "side"), [(0, "right"), (1, "left")])
-def test_a_face_by_its_number(couple: np.ndarray, index: int, side: str) -> None:
+@pytest.mark.parametrize(("index", "side", "warning"), [(0, "right", None), (1, "left", "only 97 px high")])
+def test_a_face_by_its_number(couple: np.ndarray, index: int, side: str, warning: str | None) -> None:
     crop = crop_of(couple, face=index)
     assert crop.face is not None
     assert (crop.face.box[0] > 300) == (side == "right")
-    assert crop.warning is None or "faces" not in crop.warning
+    # That there are two is not worth a word to those who chose; that the smaller one is small is.
+    if warning is None:
+        assert crop.warning is None
+    else:
+        assert crop.warning is not None
+        assert warning in crop.warning
+        assert "faces" not in crop.warning
 
 
 @pytest.mark.parametrize(("choice", "word"), [("only", "Choose one"), (2, "no face 2"), (99, "no face 99")])

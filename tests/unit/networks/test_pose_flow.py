@@ -311,13 +311,13 @@ def test_padding_does_not_change_the_loss(flow):
 def test_a_learned_flow_beats_a_gaussian_and_a_random_walk_on_new_clips(learned):
     flow, train, test = learned
     figures = evaluate_pose_flow(flow, test, train, seeds=(0, 1), long_frames=300)
-    assert figures["random_walk"] > figures["gaussian"] + 1
-    assert figures["flow"] > figures["random_walk"] + 0.3
-    assert figures["flow"] > figures["flow_without_speech"] + 0.1
-    assert figures["inverse_error"] < 1e-4
-    assert figures["seed_distance"] > 0.5
+    assert figures.random_walk > figures.gaussian + 1
+    assert figures.flow > figures.random_walk + 0.3
+    assert figures.flow > figures.flow_without_speech + 0.1
+    assert figures.inverse_error < 1e-4
+    assert figures.seed_distance > 0.5
     for name in ("speed_ratio", "range_ratio", "shakiness_ratio", "start_speed_ratio", "drift_ratio"):
-        assert 0.6 < figures[name] < 1.6, name
+        assert 0.6 < getattr(figures, name) < 1.6, name
 
 
 def test_speech_of_another_clip_explains_the_head_worse(learned):

@@ -1,34 +1,58 @@
-"""Whether a portrait stays who it is: a contact sheet of portraits in several motions, to be looked at."""
+"""Contact sheets to be looked at: whether a portrait stays who it is, and whether it does as its driver does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..data.clips import Clip
 from ..errors import ArgumentError
-from ..media.picture import images_to_pictures, picture_to_image
+from ..face.crop import crop_portrait
+from ..media.picture import images_to_pictures, picture_to_image, read_picture
 from ..model import EDTalk
 from ..motion.motion import Motion
 from ..rendering import Renderer
-from .faces import angles, head_rotation, mouth_opening
-from .reenactment import clip_images
+from .faces import Picture, angles, head_rotation, relative_mouth_opening
+from .protocols import clip_images, reenact
 
 _TITLE = 22
 """Height of a line of text in pixels."""
 
 
 @torch.no_grad()
+def reenactment_sheet(model: EDTalk, clips: Sequence[Clip], *, columns: int = 8, precision: str = "fp32") -> Picture:
+    """A picture (H,W,3): for up to `columns` clips the source, a driving frame, and the source rendered like it.
+
+    The driving frame is the one whose landmarks lie furthest from the source's.
+    """
+    size = model.sizes.resolution
+    rows: list[list[Picture]] = [[], [], []]
+    for clip in clips[:columns]:
+        index = int(np.abs(clip.landmarks - clip.landmarks[0]).mean(axis=(1, 2)).argmax())
+        rendered = next(reenact(model, clip, [index], precision))
+        for row, picture in zip(rows, (clip.frame(0, size), clip.frame(index, size), rendered), strict=True):
+            row.append(picture)
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def sheet_portraits(clips: Sequence[Clip], files: Sequence[Path] | None = None) -> dict[str, Picture]:
+    """Portraits of an identity sheet by name: the crops of picture files, or by default a frame of each person."""
+    if files:
+        return {path.stem: crop_portrait(read_picture(path)).picture for path in files}
+    return {clip.info.person: clip.frame(0) for clip in reversed(clips)}
+
+
+@torch.no_grad()
 def identity_sheet(
     model: EDTalk,
-    portraits: Mapping[str, NDArray[np.uint8]],
+    portraits: Mapping[str, Picture],
     motions: Mapping[str, Motion],
     *,
     precision: str = "fp32",
-) -> NDArray[np.uint8]:
+) -> Picture:
     """A picture (H,W,3): a row for each portrait, as it is and in the middle frame of each motion.
 
     `portraits`: name -> crop (S,S,3), see `crop_portrait`; `motions`: name -> motion, whose missing tracks are the
@@ -39,7 +63,7 @@ def identity_sheet(
     if not portraits or not motions:
         raise ArgumentError("An identity sheet needs at least one portrait and one motion.")
     size = model.sizes.resolution
-    rows: list[NDArray[np.uint8]] = []
+    rows: list[Picture] = []
     for picture in portraits.values():
         image = picture_to_image(picture, size).to(model.device, model.dtype)
         portrait = model.encode_portrait(image)
@@ -52,7 +76,7 @@ def identity_sheet(
     width = size * (len(motions) + 1)
     scale = min(0.45, size / 500)
 
-    def line(texts: Sequence[str]) -> NDArray[np.uint8]:
+    def line(texts: Sequence[str]) -> Picture:
         strip = np.full((_TITLE, width, 3), 255, np.uint8)
         for column, text in enumerate(texts):
             place = (column * size + 4, _TITLE - 7)
@@ -60,14 +84,14 @@ def identity_sheet(
         return strip
 
     parts = [line(["portrait", *motions])]
-    for name, frames_of_one in zip(portraits, rows, strict=True):
-        parts += [frames_of_one, line([name])]
+    for name, pictures in zip(portraits, rows, strict=True):
+        parts += [pictures, line([name])]
     return np.concatenate(parts)
 
 
 @torch.no_grad()
 def typical_motions(model: EDTalk, clips: Sequence[Clip]) -> dict[str, Motion]:
-    """Six motions for the sheet, read off single frames of clips: what goes furthest each way.
+    """Six motions for the sheet, read off single frames of clips: the extremes each way.
 
     The mouth wide open (lip alone), the head turned to each side and nodded (pose alone), and the two frames of clips
     with an emotion, or of any, whose expression differs most from the mean (expression and lip; pose and lip for the
@@ -76,8 +100,8 @@ def typical_motions(model: EDTalk, clips: Sequence[Clip]) -> dict[str, Motion]:
     places = [(clip, index) for clip in clips for index in range(0, len(clip), 5)]
     landmarks = np.stack([clip.landmarks[index] for clip, index in places]).astype(np.float64)
     turned = angles(head_rotation(landmarks))
-    found: dict[str, tuple[int, tuple[str, ...]]] = {
-        "mouth open": (int(mouth_opening(landmarks).argmax()), ("lip",)),
+    extremes: dict[str, tuple[int, tuple[str, ...]]] = {
+        "mouth open": (int(relative_mouth_opening(landmarks).argmax()), ("lip",)),
         "turned left": (int(turned[:, 0].argmax()), ("pose",)),
         "turned right": (int(turned[:, 0].argmin()), ("pose",)),
         "nodded": (int(np.abs(turned[:, 1] - np.median(turned[:, 1])).argmax()), ("pose",)),
@@ -94,10 +118,10 @@ def typical_motions(model: EDTalk, clips: Sequence[Clip]) -> dict[str, Motion]:
     for number in (first, second):
         clip, _ = places[emotional[number]]
         label = clip.info.emotion or "expression"
-        label = f"{label} 2" if label in found else label
-        found[label] = (emotional[number], ("lip", "expression" if model.sizes.expression else "pose"))
+        label = f"{label} 2" if label in extremes else label
+        extremes[label] = (emotional[number], ("lip", "expression" if model.sizes.expression else "pose"))
     motions = {}
-    for name, (number, tracks) in found.items():
+    for name, (number, tracks) in extremes.items():
         clip, index = places[number]
         lip, pose, expression = model.read_weights(clip_images(clip, [index], model))
         read = {"lip": lip, "pose": pose, "expression": expression}

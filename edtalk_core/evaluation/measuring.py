@@ -1,0 +1,113 @@
+"""Measures metrics on the takes of a protocol: each frame is rendered once, and every metric that asks looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..progress import Progress
+from .metrics import METRICS, SUMMARIES, Frame, Metric, Need
+from .protocols import Protocol, Take
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured with one protocol."""
+
+    per_clip: Mapping[str, Mapping[str, float]]
+    """Figures by clip and metric. A clip lacks those that cannot be measured on it."""
+    summaries: Mapping[str, float] = field(default_factory=dict)
+    """Comparisons of the means, by name."""
+    networks: Sequence[str] = ()
+    """What networks metrics looked through."""
+
+    @property
+    def clips(self) -> int:
+        """How many clips were measured."""
+        return len(self.per_clip)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Means over the clips that have the figure, by metric, in the order of the table."""
+        return {name: float(np.mean(values)) for name, values in self._columns().items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many clips have the figure, by metric."""
+        return {name: len(values) for name, values in self._columns().items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `edtalk evaluate` prints it: summaries and means by name, `backbone`, `clips` and `per_clip`."""
+        backbone = {"backbone": "; ".join(self.networks)} if self.networks and self.per_clip else {}
+        per_clip = {name: dict(figures) for name, figures in self.per_clip.items()}
+        return {**self.summaries, **self.means, **backbone, "clips": self.clips, "per_clip": per_clip}
+
+    def _columns(self) -> dict[str, list[float]]:
+        columns: dict[str, list[float]] = {}
+        for figures in self.per_clip.values():
+            for name, value in figures.items():
+                columns.setdefault(name, []).append(value)
+        return columns
+
+
+@torch.no_grad()
+def measure(protocol: Protocol, metrics: Sequence[Metric] = METRICS, *, progress: Progress | None = None) -> Figures:
+    """Measure those of the metrics that belong to the protocol on its clips, and compare their means.
+
+    Clips without a frame that a metric looks at are left out. `progress` counts clips. Raises FaceError when landmarks
+    are needed and a clip's first frame shows no face.
+    """
+    metrics = [metric for metric in metrics if metric.protocol == protocol.name]
+    per_clip: dict[str, dict[str, float]] = {}
+    for done, clip in enumerate(protocol.clips):
+        figures: dict[str, float] = {}
+        for take in protocol.takes(clip):
+            figures |= measure_take(take, [metric for metric in metrics if metric.take == take.name], protocol)
+        if figures:
+            # In the order of the table, whichever take they come from.
+            per_clip[clip.info.name] = {m.name: figures[m.name] for m in metrics if m.name in figures}
+        if progress is not None:
+            progress(done + 1, len(protocol.clips))
+    means = Figures(per_clip).means
+    summaries = {
+        summary.name: summary.compute(means)
+        for summary in SUMMARIES
+        if summary.protocol == protocol.name and means.keys() >= set(summary.metrics)
+    }
+    networks = dict.fromkeys(metric.network for metric in metrics if metric.network)
+    return Figures(per_clip, summaries, tuple(networks))
+
+
+def measure_take(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> dict[str, float]:
+    """Figures of one take by metric, without those that need what the take lacks."""
+    if take.sound is None:
+        metrics = [metric for metric in metrics if Need.SOUND not in metric.needs]
+    observations: dict[str, list[Any]] = {metric.name: [] for metric in metrics}
+    for frame in stream(take, metrics, protocol):
+        for metric in metrics:
+            if frame.index % metric.every == 0:
+                observations[metric.name].append(metric.observe(frame))
+    return {metric.name: metric.summarise(values) for metric in metrics if (values := observations[metric.name])}
+
+
+def stream(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> Iterator[Frame]:
+    """The frames of a take that any of the metrics looks at, with what the metrics need of them.
+
+    A metric of `every` 1 makes it all frames; those that no metric looks at are not rendered.
+    """
+    needs = reduce(or_, (metric.needs for metric in metrics), Need.FRAMES)
+    indexes = [index for index in take.frames if any(index % metric.every == 0 for metric in metrics)]
+    for index, rendered in zip(indexes, take.render(indexes), strict=True):
+        details: dict[str, Any] = {}
+        if Need.LANDMARKS in needs:
+            details["true_landmarks"] = take.face.landmarks(index)
+            details["rendered_landmarks"] = protocol.reader.landmarks(rendered, take.face.mesh(index))
+        if Need.SOUND in needs and take.sound is not None:
+            details["mel"] = take.sound.mel_windows([index])[0]
+        yield Frame(index, take.clip.frame(index, protocol.size), rendered, **details)
