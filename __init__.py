@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +14,15 @@ WEB_DIRECTORY = "./nodes/web"
 
 async def comfy_entrypoint() -> EDTalkExtension:
     """What ComfyUI calls for the pack's nodes."""
+    from .edtalk_core.requirements import installation_advice, missing_requirements
+
+    requirements = Path(__file__).with_name("requirements.txt")
+    if missing := missing_requirements(requirements):
+        logging.getLogger("edtalk").warning(installation_advice(missing, requirements))
     try:
         from .nodes import EDTalkExtension
     except Exception:
-        # ComfyUI itself logs a single line, which does not say what is missing.
-        logging.getLogger("edtalk").exception("EDTalk cannot be loaded. Are its requirements installed?")
+        # ComfyUI itself logs a single line, which does not say where.
+        logging.getLogger("edtalk").exception("EDTalk cannot be loaded.")
         raise
     return EDTalkExtension()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EDTalkError(Exception):
     """Base of all errors a user can cause or mend; the command line prints them as one line."""
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Pickled by the name of the class here, since its module is another than it says; see the end of this file.
+        if globals().get(type(self).__name__) is type(self):
+            return _rebuilt, (type(self).__name__, self.args), self.__dict__
+        return super().__reduce__()
 
 
 class UnsupportedCheckpoint(EDTalkError):
@@ -53,3 +61,17 @@ class Cancelled(EDTalkError):
 
 class OutOfMemory(EDTalkError):
     """The device has not enough memory for what is asked, even in the smallest portion."""
+
+
+class MissingRequirement(EDTalkError):
+    """A package that the work needs is not installed; says which, and the command that installs it."""
+
+
+def _rebuilt(name: str, args: tuple[Any, ...]) -> EDTalkError:
+    error: EDTalkError = globals()[name](*args)
+    return error
+
+
+# ComfyUI shows users the module as well as the name of an error, and the module would be the path of the pack.
+for _error in [value for value in globals().values() if isinstance(value, type) and issubclass(value, EDTalkError)]:
+    _error.__module__ = "edtalk"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
+from ..edtalk_core.requirements import explain_import_error
 from .audio import EncodeAudio, LipFromAudio
 from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs
@@ -19,6 +24,59 @@ from .render import RenderFrames, RenderVideo
 from .sheets import BaseExplorer, EmotionContactSheet
 from .video import WeightsFromVideo
 
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+
+
+def explaining_import_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node, which says how to install a requirement of the pack that its `execute` cannot import."""
+    execute = node.execute
+
+    @functools.wraps(execute)
+    def explained(cls: type[io.ComfyNode], *args: Any, **inputs: Any) -> Any:
+        try:
+            return execute.__func__(cls, *args, **inputs)
+        except ModuleNotFoundError as error:
+            explanation = explain_import_error(error, REQUIREMENTS)
+            if explanation is None:
+                raise
+            raise explanation from error
+
+    node.execute = classmethod(explained)
+    return node
+
+
+NODES: list[type[io.ComfyNode]] = [
+    explaining_import_errors(node)
+    for node in (
+        ExampleInputs,
+        LoadModel,
+        LoadPortrait,
+        EncodeAudio,
+        LipFromAudio,
+        WeightsFromVideo,
+        ExpressionPreset,
+        LoadPreset,
+        SavePreset,
+        BlendExpressions,
+        ExpressionTimeline,
+        SamplePose,
+        HoldPose,
+        AdjustMotion,
+        JoinMotions,
+        CombineMotions,
+        SaveMotion,
+        LoadMotion,
+        PlotMotion,
+        RenderFrames,
+        RenderVideo,
+        PasteBackNode,
+        DubVideo,
+        EmotionContactSheet,
+        BaseExplorer,
+    )
+]
+"""In the order of the graph."""
+
 
 class EDTalkExtension(ComfyExtension):
     """The pack's nodes, in the order of the graph, and its folder of models."""
@@ -28,30 +86,6 @@ class EDTalkExtension(ComfyExtension):
         # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
-        return [
-            ExampleInputs,
-            LoadModel,
-            LoadPortrait,
-            EncodeAudio,
-            LipFromAudio,
-            WeightsFromVideo,
-            ExpressionPreset,
-            LoadPreset,
-            SavePreset,
-            BlendExpressions,
-            ExpressionTimeline,
-            SamplePose,
-            HoldPose,
-            AdjustMotion,
-            JoinMotions,
-            CombineMotions,
-            SaveMotion,
-            LoadMotion,
-            PlotMotion,
-            RenderFrames,
-            RenderVideo,
-            PasteBackNode,
-            DubVideo,
-            EmotionContactSheet,
-            BaseExplorer,
-        ]
+        with contextlib.suppress(OSError):  # models may lie where nobody may write
+            os.makedirs(os.path.join(folder_paths.models_dir, MODELS_FOLDER), exist_ok=True)
+        return list(NODES)

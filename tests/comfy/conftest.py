@@ -30,7 +30,7 @@ if comfy_tier.inside():
     args.cpu = True
     args.base_directory = tempfile.mkdtemp(prefix="comfyui")
     atexit.register(shutil.rmtree, args.base_directory, ignore_errors=True)
-    for _name in ("input", "output", "temp", "models/edtalk"):
+    for _name in ("input", "output", "temp", "models"):
         Path(args.base_directory, _name).mkdir(parents=True)
 
     # As main.py does: later, nodes.py puts comfy/ first on the path, and `utils` is comfy/utils.py.
