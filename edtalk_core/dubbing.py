@@ -22,7 +22,7 @@ from .face.framing import FaceChoice, VideoCropMode
 from .face.paste import ColourMatch, PasteBack, check_feather
 from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
-from .media.video import VideoReader, VideoWriter, exact_fps, resample_frames
+from .media.video import PartialNotice, VideoReader, VideoWriter, exact_fps, resample_frames
 from .motion.files import load_motion
 from .motion.length import lasting
 from .motion.motion import Motion
@@ -31,6 +31,7 @@ from .output import check_not_an_input, provenance, write_video
 from .progress import Progress, StageProgress
 from .rendering import FrameRenderer
 from .sources.audio import motion_from_audio
+from .wording import counted
 
 if TYPE_CHECKING:
     from .model import EDTalk
@@ -86,6 +87,7 @@ def dub(
     precision: str = "auto",
     metadata: Mapping[str, str] | None = None,
     progress: StageProgress | None = None,
+    on_partial: PartialNotice | None = None,
 ) -> Dubbed:
     """Let the face of a video say a sound, in a new video of the same size and frame rate, with that sound.
 
@@ -111,6 +113,7 @@ def dub(
         precision: of the computation, as in `FrameRenderer`.
         metadata: tags for the file besides those that say what it is.
         progress: told how far the stages "lips", "face" and "dub" are; it cancels by raising.
+        on_partial: told of the file of what is done when it fails or is cancelled, as by `VideoWriter`.
 
     Raises:
         ArgumentError: an argument out of its range, or an output that is an input.
@@ -175,7 +178,7 @@ def dub(
         renderer=renderer,
         progress=partial(tell, "dub"),
     )
-    write_video(VideoWriter(output, rate, reader.size, sound, tags), dubbed)
+    write_video(VideoWriter(output, rate, reader.size, sound, tags, on_partial=on_partial), dubbed)
     return Dubbed(
         path=output,
         frames=frames,
@@ -255,7 +258,9 @@ def _dubbed(
     while waiting := deque(islice(stream, renderer.batch)):
         indexes = range(done, done + len(waiting))
         if indexes.stop > len(path):
-            raise VideoError(f"There are more pictures than the {len(path)} frames in which the face was followed.")
+            raise VideoError(
+                f"There are more pictures than the {counted(len(path), 'frame')} in which the face was followed."
+            )
         seen = [index for index in indexes if path.stretches[index] >= 0]
         rendered: dict[int, np.ndarray] = {}
         if seen:
@@ -285,7 +290,9 @@ def _dubbed(
             if progress is not None:
                 progress(done, len(path))
     if done < len(path):
-        raise VideoError(f"The pictures end after {done} of the {len(path)} frames in which the face was followed.")
+        raise VideoError(
+            f"The pictures end after {done} of the {counted(len(path), 'frame')} in which the face was followed."
+        )
 
 
 def _checked_lips(lips: Motion, model: EDTalk) -> Motion:

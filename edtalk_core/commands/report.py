@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..wording import counted
 from .options import print_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def print_video(
         return
     for warning in video.warnings:
         print(f"edtalk: warning: {warning}", file=sys.stderr)
-    print(f"{video.path}: {video.frames} frames, {video.fps:g} a second, {video.duration:.2f} s, {width}x{height}")
+    frames = counted(video.frames, "frame")
+    print(f"{video.path}: {frames}, {video.fps:g} a second, {video.duration:.2f} s, {width}x{height}")
     print(about)
     speed = f"{video.frames / timings['render']:.1f} frames a second in {video.precision}"
     print(

@@ -96,7 +96,9 @@ class Framing:
             )
         if not isinstance(self.face, str):
             if self.face >= len(boxes):
-                raise FaceError(f"There is no face {self.face} in {where}; found are {listed}.", tuple(boxes))
+                raise FaceError(
+                    f"There is no face {self.face} in {where}; counted from 0, there are {listed}.", tuple(boxes)
+                )
             return self.face, ""
         if len(boxes) == 1:
             return 0, ""

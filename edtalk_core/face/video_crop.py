@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import VideoError
 from ..progress import Progress
+from ..wording import counted
 from .framing import (
     BRIEF,
     FaceChoice,
@@ -119,7 +120,7 @@ def find_clip_box(
     lasting = [track for track in faces.values() if len(track) >= BRIEF * count] or list(faces.values())
     ranked = sorted(lasting, key=lambda track: -track.sides)
     chosen, note = framing.choose(
-        [track.box for track in ranked], f"any of the video's {count} frames ({width}x{height})"
+        [track.box for track in ranked], f"any of the video's {counted(count, 'frame')} ({width}x{height})"
     )
     track = ranked[chosen]
     if mode == "auto" and is_cropped_already(track.box, width, height):

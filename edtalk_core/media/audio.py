@@ -15,6 +15,7 @@ import torch
 
 from ..checks import check_number
 from ..errors import ArgumentError, AudioError
+from ..wording import counted
 from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def read_audio(
     if isinstance(source, (np.ndarray, torch.Tensor)):
         if sample_rate is None:
             raise ArgumentError("Samples need their sample_rate (in Hz): read_audio(samples, sample_rate).")
-        return _check(_array_samples(source), sample_rate, "The samples")
+        return _check(_array_samples(source), sample_rate, "The sound")
     if sample_rate is not None:
         raise ArgumentError("sample_rate is for arrays only; a file or Audio states its own. Leave it out.")
     if isinstance(source, Audio):
@@ -190,13 +191,13 @@ def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
         raise AudioError(f"{name} has a sample rate of {sample_rate} Hz; expected {low} to {high} Hz.")
     channels, length = samples.shape
     if not 1 <= channels <= _MAX_CHANNELS:
-        raise AudioError(f"{name} has {channels} channels; expected 1 to {_MAX_CHANNELS}.")
+        raise AudioError(f"{name} has {counted(channels, 'channel')}; expected 1 to {_MAX_CHANNELS}.")
     if length == 0:
         raise AudioError(f"{name} is empty: there is no sample in it.")
     if length / sample_rate < SHORTEST_S:
         raise AudioError(
-            f"{name} is too short: {1000 * length / sample_rate:.1f} ms, less than one video frame "
-            f"({1000 * SHORTEST_S:.0f} ms)."
+            f"{name} lasts {int(1000 * length // sample_rate)} ms; it must last at least {1000 * SHORTEST_S:.0f} ms, "
+            "one video frame."
         )
     smallest, largest = float(samples.min()), float(samples.max())  # NaN if any sample is
     if not (math.isfinite(smallest) and math.isfinite(largest)):

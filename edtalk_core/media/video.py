@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..checks import check_number
 from ..errors import ArgumentError, VideoError
+from ..wording import counted
 from .audio import Audio
 from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
 
@@ -296,6 +297,10 @@ def _resample(frames: Iterable[tuple[float, np.ndarray]], fps: float) -> Iterato
         yield waiting.popleft() if waiting else shown
 
 
+PartialNotice = Callable[[Path, int], None]
+"""Called with the path of a partial file and the number of its frames."""
+
+
 class VideoWriter:
     """Write frames to a video with sound, as they come, in constant memory.
 
@@ -313,6 +318,7 @@ class VideoWriter:
         size: (width, height) of the pictures, 16 to 8192; odd sides are extended by one repeated row or column.
         audio: the sound, or None.
         metadata: tags, such as title and comment; any key is kept.
+        on_partial: called with the path of a partial file that is left, and the number of its frames.
 
     Raises:
         VideoError: another suffix, no such folder, or (on entering, writing or leaving) the file cannot be written.
@@ -333,6 +339,8 @@ class VideoWriter:
         size: tuple[int, int],
         audio: Audio | None = None,
         metadata: Mapping[str, str] | None = None,
+        *,
+        on_partial: PartialNotice | None = None,
     ) -> None:
         self.path = Path(path)
         self.fps = exact_fps(fps)
@@ -341,6 +349,7 @@ class VideoWriter:
         self.partial_path = None
         self._audio = audio
         self._metadata = dict(metadata or {})
+        self._on_partial = on_partial
         self._samples_written = 0
         self._container: av.container.OutputContainer | None = None
         self._working = self.path
@@ -559,7 +568,7 @@ class VideoWriter:
                         packet.stream = streams[packet.stream.index]
                         output.mux(packet)
             if frames != self.frames_written:
-                raise OSError(f"only {frames} of {self.frames_written} frames arrived in the file")
+                raise OSError(f"only {frames} of {counted(self.frames_written, 'frame')} arrived in the file")
             os.replace(joined, target)
             if target != self._working:
                 self._working.unlink()
@@ -583,7 +592,9 @@ class VideoWriter:
                 self.frames_written += packet.size > 0
         if self.frames_written:
             self.partial_path = self._working
-            logger.warning("%d frames are kept in %s", self.frames_written, self._working)
+            logger.warning("%s kept in %s", counted(self.frames_written, "frame"), self._working)
+            if self._on_partial is not None:
+                self._on_partial(self._working, self.frames_written)
         else:
             self._working.unlink(missing_ok=True)
 

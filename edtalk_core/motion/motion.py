@@ -11,6 +11,7 @@ import torch
 
 from ..checks import check_number
 from ..errors import ArgumentError, MotionError
+from ..wording import counted
 
 LIP, POSE, EXPRESSION = 20, 6, 10
 """Widths of the three tracks in the published models. Other models may have others; `Motion` holds any."""
@@ -106,7 +107,7 @@ class Motion:
     def frame(self, index: int) -> Motion:
         """Frame `index` alone, as a motion of one frame (an anchor, say). Negative counts from the end."""
         if not -self.frames <= index < self.frames:
-            raise ArgumentError(f"There is no frame {index} in a motion of {self.frames} frames.")
+            raise ArgumentError(f"There is no frame {index} in a motion of {counted(self.frames, 'frame')}.")
         start = index % self.frames
         return self.map(lambda track: track[start : start + 1])
 
@@ -124,9 +125,7 @@ class Motion:
 
     def __repr__(self) -> str:
         widths = ", ".join(f"{name} {track.shape[1]}" for name, track in self.tracks.items())
-        return (
-            f"Motion({widths}; {self.frames} frame{'s' * (self.frames > 1)} at {self.fps:g} fps, {self.duration:.2f} s)"
-        )
+        return f"Motion({widths}; {counted(self.frames, 'frame')} at {self.fps:g} fps, {self.duration:.2f} s)"
 
 
 def checked_fps(fps: object) -> float:

@@ -56,7 +56,7 @@ def motion_from_video(
         box: (left, top, right, bottom) of the face over the whole clip in pixels, instead of looking for it.
         crop: "auto" keeps a clip whole that is a face crop already, "box" always crops, "none" never looks for a face.
         batch: frames read at once.
-        progress: counts the frames of both passes, the search for the face and the reading.
+        progress: counts the frames of the clip; where the face is searched first, each pass is half of a frame.
 
     Returns:
         The motion at 25 fps, and the crop: its `.box`, the `.frames` searched, how many were `.faceless`, a `.warning`.
@@ -103,8 +103,9 @@ def motion_from_frames(
     searched = 0
 
     def report(done: int, frames: int) -> None:
+        # In frames of the clip, so that one that is gone through twice counts half each time.
         if progress:
-            progress(done, max(done, passes * frames))
+            progress(done // passes, max(done // passes, frames))
 
     def report_search(done: int, _: int | None) -> None:
         nonlocal searched
@@ -130,6 +131,7 @@ def motion_from_frames(
                 expressions.append(expression.float().cpu())
             done += len(images)
             report(searched + done, searched or max(done, expected))
+        report(passes * done, done)  # `expected` may have been more
         motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
     return motion, found
 

@@ -462,11 +462,13 @@ def test_a_cancelled_run_keeps_its_frames_and_the_older_video(model, video, tmp_
         if stage == "dub" and done == 7:
             raise Cancelled("enough")
 
+    told = []
     with caplog.at_level(logging.WARNING, "edtalk"), pytest.raises(Cancelled, match="enough"):
-        dub(model, video, speech(1.2), output, progress=stop)
+        dub(model, video, speech(1.2), output, progress=stop, on_partial=lambda *what: told.append(what))
     assert output.read_bytes() == b"an older video"
     (partial,) = (path for path in tmp_path.iterdir() if path != output)
     assert "partial" in partial.name
+    assert told == [(partial, 7)]
     assert [number_of(picture) for _, picture in VideoReader(partial)] == list(range(7))
 
 

@@ -31,7 +31,7 @@ from edtalk_core.motion.presets import Preset, save_preset
 from edtalk_core.networks.sizes import ModelSizes
 from edtalk_core.sources.audio import motion_from_audio
 from edtalk_core.sources.text import motion_from_preset, motion_from_timeline
-from edtalk_core.sources.video import motion_from_picture, motion_from_video
+from edtalk_core.sources.video import motion_from_frames, motion_from_picture, motion_from_video
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +173,22 @@ def test_frames_without_a_face_keep_the_box_and_are_counted(model, tmp_path, sha
     grey = motion_from_picture(model, np.full((32, 32, 3), 128, np.uint8))
     assert motion.frame(6).equals(grey, tolerance=0.05)
     assert not motion.frame(2).equals(grey, tolerance=0.05)
-    assert [done for done, _ in calls] == [*range(1, 13), 17, 22, 24]  # the search, then the reading in fives
-    assert {total for _, total in calls} == {24}
+    # The search, then the reading in fives: each is half of the work on a frame, and the clip has twelve.
+    assert [done for done, _ in calls] == [*(half // 2 for half in (*range(1, 13), 17, 22, 24)), 12]
+    assert {total for _, total in calls} == {12}
+
+
+def test_progress_ends_at_the_frames_there_are_when_more_were_expected(model):
+    calls = []
+    motion, _ = motion_from_frames(
+        model,
+        lambda: [(number / 25, picture) for number, picture in enumerate(shades(10))],
+        duration=1.0,
+        crop="none",
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert motion.frames == 10
+    assert calls == [(10, 25), (10, 10)]
 
 
 def test_cancelling_while_a_video_is_read_stops_at_once(model, tmp_path):
