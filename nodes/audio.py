@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..edtalk_core.media.audio import pad_silence
 from ..edtalk_core.media.mel import AudioFeatures, encode_audio
 from ..edtalk_core.sources.audio import motion_from_audio
-from .execution import Progress, on_device
+from .execution import Progress, describe, on_device
 from .schema import search_words
 from .sockets import FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, audio_of, sound_of
 
@@ -54,7 +54,7 @@ class EncodeAudio(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, audio: dict[str, Any], silence_before: float, silence_after: float) -> io.NodeOutput:
+    def execute(cls, audio: dict[str, Any] | None, silence_before: float, silence_after: float) -> io.NodeOutput:
         """Encode the sound."""
         sound = pad_silence(audio_of(audio), silence_before, silence_after)
         return io.NodeOutput(encode_audio(sound), sound_of(sound), sound.duration)
@@ -85,4 +85,7 @@ class LipFromAudio(io.ComfyNode):
     @classmethod
     def execute(cls, model: LoadedModel, features: AudioFeatures) -> io.NodeOutput:
         """Read the lips off the sound."""
-        return io.NodeOutput(motion_from_audio(on_device(model), features, progress=Progress()))
+        progress = Progress()
+        motion = motion_from_audio(on_device(model), features, progress=progress)
+        progress.conclude(describe(motion))
+        return io.NodeOutput(motion)

@@ -137,4 +137,6 @@ def _published_file(name: str) -> Path:
         if path is not None and Path(path).is_file():
             return Path(path)
     tell(f"Fetching {name} ...")
-    return download(name, folder_paths.get_folder_paths(MODELS_FOLDER)[0], progress=Progress("bytes"))
+    path = download(name, folder_paths.get_folder_paths(MODELS_FOLDER)[0], progress=Progress("MB", size=1_000_000))
+    tell(f"Fetched {name}")
+    return path

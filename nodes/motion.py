@@ -23,7 +23,7 @@ from ..edtalk_core.motion.operations import (
 )
 from ..edtalk_core.motion.operations import loop as loop_motion
 from ..edtalk_core.motion.plot import plot_motion
-from .execution import tell, warn, workflow_tags
+from .execution import describe, tell, warn, workflow_tags
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, image_of
@@ -345,7 +345,7 @@ class LoadMotion(io.ComfyNode):
     def execute(cls, file: str, path: str) -> io.NodeOutput:
         """Read the file."""
         motion = load_motion(find_file(file, path, "motion file"))
-        tell(repr(motion))
+        tell(describe(motion))
         return io.NodeOutput(motion, motion.fps, motion.duration)
 
     @classmethod

@@ -109,10 +109,9 @@ class LoadPortrait(io.ComfyNode):
             crop="box" if given else crop,  # type: ignore[arg-type]
         )
         portrait = Portrait(encoded.latent.cpu(), tuple(feature.cpu() for feature in encoded.features), encoded.own)
-        warn(cut.warning)
-        return io.NodeOutput(
-            EncodedPortrait(model, portrait, cut), image_of(cut.picture), encoded.own, cut.warning or ""
-        )
+        warning = " ".join(filter(None, [_about_batch(len(image), batch_index), cut.warning]))
+        warn(warning)
+        return io.NodeOutput(EncodedPortrait(model, portrait, cut), image_of(cut.picture), encoded.own, warning)
 
 
 def face_inputs(shown: str) -> list[io.Input]:
@@ -132,6 +131,13 @@ def face_inputs(shown: str) -> list[io.Input]:
             tooltip=f"The face over the whole {shown} in pixels, forehead to chin, instead of looking for it.",
         ),
     ]
+
+
+def _about_batch(images: int, index: int) -> str | None:
+    """That others of a batch are not used, unless somebody chose."""
+    if images == 1 or index:
+        return None
+    return f"Only the first of the {images} images is used; batch_index chooses another."
 
 
 def which_face(number: int, box: tuple[float, float, float, float] | None) -> Literal["largest"] | int:

@@ -8,7 +8,7 @@ from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.sources.flow import motion_from_flow
 from ..edtalk_core.sources.idle import idle_motion
-from .execution import Progress
+from .execution import Progress, describe
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
 
@@ -98,6 +98,7 @@ class SamplePose(io.ComfyNode):
         features: AudioFeatures | None = None,
     ) -> io.NodeOutput:
         """Sample."""
+        progress = Progress()
         pose = motion_from_flow(
             portrait.model.edtalk,  # wherever it is: the flow is computed on the CPU
             features,
@@ -106,8 +107,9 @@ class SamplePose(io.ComfyNode):
             seed=seed,
             temperature=temperature,
             amount=amount,
-            progress=Progress(),
+            progress=progress,
         )
+        progress.conclude(describe(pose))
         return io.NodeOutput(pose)
 
 

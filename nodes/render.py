@@ -14,10 +14,11 @@ from ..edtalk_core.media.audio import Audio, fit_duration
 from ..edtalk_core.media.video import VideoWriter, exact_fps
 from ..edtalk_core.motion.length import Length, result_length
 from ..edtalk_core.motion.motion import Motion
-from ..edtalk_core.output import provenance
+from ..edtalk_core.output import provenance, write_video
 from ..edtalk_core.rendering import Renderer
 from ..edtalk_core.sources.assembly import assemble
-from .execution import Progress, check_memory, on_device, tell, workflow_tags
+from ..edtalk_core.wording import counted
+from .execution import Progress, check_memory, on_device, tell, tell_partial, workflow_tags
 from .files import next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
@@ -113,7 +114,7 @@ class RenderFrames(io.ComfyNode):
         )
         size = portrait.model.edtalk.sizes.resolution
         needed = check_memory(motion.frames, size, size)
-        tell(f"{motion.frames} frames, {motion.duration:.1f} s, {needed / 1e6:.0f} MB")
+        tell(f"{_extent(motion)}, {needed / 1e6:.0f} MB")
         renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
         images = torch.empty(motion.frames, size, size, 3)
         progress = Progress()
@@ -123,6 +124,7 @@ class RenderFrames(io.ComfyNode):
             images[done : done + len(batch)] = shown.cpu()
             done += len(batch)
             progress.show((images[done - 1] * 255).to(torch.uint8).numpy())
+        tell(f"Rendered {_extent(motion)}")
         return io.NodeOutput(images, sound_of(fit_sound(sound, motion.frames / rate)), float(rate))
 
 
@@ -187,7 +189,7 @@ class RenderVideo(io.ComfyNode):
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
         size = portrait.model.edtalk.sizes.resolution
-        tell(f"{motion.frames} frames, {motion.duration:.1f} s")
+        tell(_extent(motion))
         renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
         heard = fit_sound(sound, motion.frames / rate) if sound is not None else None
 
@@ -195,6 +197,7 @@ class RenderVideo(io.ComfyNode):
             return renderer.pictures(motion, progress)
 
         path, saved = save_video(cls, pictures, rate, (size, size), heard, filename_prefix, format)
+        tell(f"Saved {_extent(motion)} as {saved.filename}")
         return io.NodeOutput(InputImpl.VideoFromFile(path), path, ui=ui.PreviewVideo([saved]))
 
 
@@ -214,18 +217,14 @@ def save_video(
     """
     path, saved = next_file(prefix, format, size)
     tags = provenance({"node": cls.define_schema().node_id}) | workflow_tags(cls)
-    progress = Progress()
-    writer = VideoWriter(path, rate, size, sound, tags)
-    try:
-        with writer:
-            for picture in pictures(progress):
-                writer.write(picture)
-                progress.show(picture)
-    except BaseException:
-        if writer.partial_path is not None:
-            tell(f"{writer.frames_written} frames are kept in {writer.partial_path}")
-        raise
+    progress = Progress(ends_with_result=True)
+    writer = VideoWriter(path, rate, size, sound, tags, on_partial=tell_partial)
+    write_video(writer, pictures(progress), progress.show)
     return str(path), saved
+
+
+def _extent(motion: Motion) -> str:
+    return f"{counted(motion.frames, 'frame')}, {motion.duration:.1f} s"
 
 
 def gather_motion(

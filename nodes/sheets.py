@@ -65,6 +65,7 @@ class EmotionContactSheet(io.ComfyNode):
     @classmethod
     def execute(cls, portrait: EncodedPortrait, emotions: str, strengths: str, cell: int) -> io.NodeOutput:
         """Render the sheet."""
+        progress = Progress("faces")
         sheet = emotion_sheet(
             on_device(portrait.model),
             portrait.portrait,
@@ -72,8 +73,9 @@ class EmotionContactSheet(io.ComfyNode):
             strengths=parse_strengths(strengths),
             cell=cell,
             precision=portrait.model.precision,
-            progress=Progress("faces"),
+            progress=progress,
         )
+        progress.conclude(f"{sheet.shape[1]}x{sheet.shape[0]} pixels")
         return _shown(cls, sheet)
 
 
@@ -125,6 +127,7 @@ class BaseExplorer(io.ComfyNode):
     @classmethod
     def execute(cls, portrait: EncodedPortrait, track: str, reach: float, columns: int, cell: int) -> io.NodeOutput:
         """Render the sheet."""
+        progress = Progress("faces")
         sheet = base_sheet(
             on_device(portrait.model),
             portrait.portrait,
@@ -133,8 +136,9 @@ class BaseExplorer(io.ComfyNode):
             columns=columns,
             cell=cell,
             precision=portrait.model.precision,
-            progress=Progress("faces"),
+            progress=progress,
         )
+        progress.conclude(f"{sheet.shape[1]}x{sheet.shape[0]} pixels")
         return _shown(cls, sheet)
 
 

@@ -19,7 +19,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import Input, InputImpl, io
 
-from ..edtalk_core.errors import ArgumentError, PictureError
+from ..edtalk_core.errors import ArgumentError, AudioError, PictureError
 from ..edtalk_core.face.crop import Crop
 from ..edtalk_core.media.audio import Audio, read_audio
 from ..edtalk_core.media.mel import AudioFeatures
@@ -107,8 +107,13 @@ def pictures_of(image: torch.Tensor) -> Iterator[np.ndarray]:
     return (picture_of(image, index) for index in range(len(image)))
 
 
-def audio_of(audio: dict[str, Any]) -> Audio:
-    """ComfyUI's AUDIO -> Audio. Of a batch the first sound. AudioError when it is unusable."""
+def audio_of(audio: dict[str, Any] | None) -> Audio:
+    """ComfyUI's AUDIO -> Audio. Of a batch the first sound. AudioError when there is none, or it is unusable.
+
+    Core's Get Video Components gives None for a video without sound.
+    """
+    if audio is None or not len(audio["waveform"]):
+        raise AudioError("There is no sound: the video or list that audio comes from has none. Plug in another.")
     return read_audio(audio["waveform"][0], int(audio["sample_rate"]))
 
 

@@ -8,7 +8,7 @@ from comfy_api.latest import Input, io
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.face.crop import crop_portrait
 from ..edtalk_core.sources.video import motion_from_frames, motion_from_picture
-from .execution import Progress, on_device, warn
+from .execution import Progress, describe, on_device, warn
 from .portrait import face_inputs, parse_box, which_face
 from .schema import advanced, search_words
 from .sockets import (
@@ -108,6 +108,7 @@ class WeightsFromVideo(io.ComfyNode):
             frames = frames_of_images(images, fps)
         else:
             frames = frames_of_video(video)
+        progress = Progress()
         motion, found = motion_from_frames(
             edtalk,
             frames.open,
@@ -115,8 +116,9 @@ class WeightsFromVideo(io.ComfyNode):
             face=chosen,
             box=given,
             crop="box" if given else crop,  # type: ignore[arg-type]
-            progress=Progress(),
+            progress=progress,
         )
+        progress.conclude(describe(motion))
         warn(found.warning)
         _, first = next(iter(frames.open()))
         return io.NodeOutput(motion, image_of(found.cut(first)), found.warning or "")

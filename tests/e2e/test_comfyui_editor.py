@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comfy_server import ComfyServer
+from comfy_server import ComfyServer, Run
 from front_end import FrontEnd
 from templates import (
     HAS_CHECKPOINT,
@@ -27,6 +27,14 @@ SAVED = sorted((ROOT / "tests/data/workflows").glob("*/*.json"))
 WITH_UPSCALER = [path for path in WORKFLOWS if "UpscaleModelLoader" in path.read_text(encoding="utf-8")]
 SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
+
+
+SET_WIDGETS = """([id, values]) => {
+    for (const widget of window.app.graph.getNodeById(id).widgets)
+        if (widget.name in values) widget.value = values[widget.name];
+}"""
+LIVE_PICTURES = """() => [...document.querySelectorAll(".edtalk-live-preview img")]
+    .filter(image => image.checkVisibility() && image.naturalWidth > 0).map(image => image.src)"""
 
 
 def name(path: Path) -> str:
@@ -65,7 +73,42 @@ def test_a_workflow_runs_as_it_ships(opened: FrontEnd, server: ComfyServer):
             check_video(path)
         else:
             check_picture(path)
+    check_shown(opened, server, run)
     complain_not(opened)
+
+
+def test_previews_give_way_to_the_video_and_a_cancelled_run_leaves_the_last_one(editor: FrontEnd, server: ComfyServer):
+    editor.load(read_workflow(ROOT / "workflows/talk.json"))
+    (render,) = (node["id"] for node in editor.nodes() if node["type"] == "EDTalkRenderVideo")
+    editor.bring_into_view(render)
+
+    def run(name: str, cancel: bool = False) -> tuple[Run, set[str]]:
+        """Render 80 frames into a file of that name; what became of it, and the live pictures that were seen."""
+        editor.page.evaluate(SET_WIDGETS, [render, {"length": "frames", "frames": 80, "filename_prefix": name}])
+        pictures: set[str] = set()
+
+        def watch() -> None:
+            pictures.update(editor.page.evaluate(LIVE_PICTURES))
+            if cancel and len(pictures) == 2:
+                server.post("/interrupt", {})
+
+        return editor.run(SECONDS, watch), pictures
+
+    for name in ("first", "second"):
+        done, pictures = run(name)
+        assert done.status == "success", done.error
+        assert len(pictures) > 2
+        (video,) = editor.shown(render)
+        assert (video.kind, video.ready, video.plays) == ("video", True, True)
+        assert f"filename={name}_00001_.mp4" in video.source
+        assert video.seconds == pytest.approx(80 / 25, abs=0.1)
+    cancelled, pictures = run("third", cancel=True)
+    assert cancelled.status == "interrupted"
+    assert pictures
+    (video,) = editor.shown(render)
+    assert (video.kind, video.ready) == ("video", True)
+    assert "filename=second_" in video.source
+    complain_not(editor)
 
 
 @pytest.mark.any_renderer
@@ -94,6 +137,7 @@ def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServ
     assert videos
     for path in videos:
         check_video(path)
+    check_shown(opened, server, run)
 
 
 @pytest.mark.any_renderer
@@ -111,6 +155,23 @@ def complain_not(editor: FrontEnd) -> None:
     assert [node["type"] for node in editor.nodes() if not node["known"]] == []
     assert editor.dialogs() == []
     assert editor.problems == []
+
+
+def check_shown(editor: FrontEnd, server: ComfyServer, run: Run) -> None:
+    """Each node that has something to show in the page shows it: its video, which plays, or its picture."""
+    for node, output in run.outputs.items():
+        if not output.get("images") or ":" in node:
+            continue
+        saved = output["images"][0]
+        name = f"filename={saved['filename']}"
+        items = editor.shown(int(node))
+        if any(output.get("animated", ())):
+            (video,) = items
+            assert name in video.source
+            assert (video.kind, video.ready, video.plays) == ("video", True, True)
+            assert video.seconds == pytest.approx(read_video(server.file(saved)).seconds, abs=0.1)
+        else:
+            assert any(item.kind == "picture" and item.ready and name in item.source for item in items), items
 
 
 def check_video(path: Path) -> None:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from comfy_install import CLASSIC, NODES_2, NotThere
@@ -23,6 +24,54 @@ READY = "() => window.app?.graph && window.app.vueAppReady && window.app.extensi
 LOAD_SECONDS = 120
 USUAL_REFUSALS = ("/api/userdata/", "/api/view?filename=&")
 """Parts of what the editor asks for in vain: settings that nobody has saved yet, the sound of a node without one."""
+
+SHOWN = """async id => {
+    const node = window.app.graph.getNodeById(id);
+    const roots = window.LiteGraph.vueNodesMode
+        ? [document.querySelector(`[data-node-id="${id}"]`)]
+        : node.widgets.map(widget => widget.element);
+    const media = roots.filter(Boolean).flatMap(root => [...root.querySelectorAll("video, img")]);
+    const visible = media.filter(one => one.checkVisibility() && one.getBoundingClientRect().width > 0);
+    const drawn = window.LiteGraph.vueNodesMode || visible.length ? [] : node.imgs ?? [];
+    return Promise.all([...visible, ...drawn].map(async one => {
+        const source = decodeURIComponent(one.src);
+        if (one.tagName === "IMG") return {kind: "picture", source, ready: one.naturalWidth > 0};
+        const shown = {kind: "video", source, ready: one.readyState >= 2, seconds: one.duration};
+        if (!shown.ready) return {...shown, seconds: 0};
+        one.muted = true;
+        const start = one.currentTime;
+        await Promise.race([one.play(), new Promise(resolve => setTimeout(resolve, 2000))]);
+        for (let tenth = 0; tenth < 30 && one.currentTime === start; tenth++)
+            await new Promise(resolve => setTimeout(resolve, 100));
+        shown.plays = one.currentTime !== start;
+        one.pause();
+        return shown;
+    }));
+}"""
+"""What a node that is in view shows below its widgets."""
+BRING_INTO_VIEW = """id => {
+    const canvas = window.app.canvas;
+    canvas.ds.scale = 1;
+    canvas.centerOnNode(window.app.graph.getNodeById(id));
+    canvas.setDirty(true, true);
+}"""
+SHOWN_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture or video that a node shows in the page."""
+
+    kind: str
+    """"picture" or "video"."""
+    source: str
+    """Its address."""
+    ready: bool
+    """Whether it is loaded, so that something can be seen of it."""
+    seconds: float = 0.0
+    """How long the video is."""
+    plays: bool = False
+    """Whether the video goes on when it is played."""
 
 
 class FrontEnd:
@@ -69,6 +118,21 @@ class FrontEnd:
             }))"""
         )
 
+    def bring_into_view(self, node: int) -> None:
+        """Show a node in the middle, at full size: the classic renderer draws no videos of others."""
+        self.page.evaluate(BRING_INTO_VIEW, node)
+        self.page.wait_for_timeout(500)
+
+    def shown(self, node: int) -> list[Shown]:
+        """The pictures and videos that a node shows once they are loaded; after some seconds, whatever there is."""
+        self.bring_into_view(node)
+        latest = time.monotonic() + SHOWN_SECONDS
+        while True:
+            items = [Shown(**item) for item in self.page.evaluate(SHOWN, node)]
+            if (items and all(item.ready for item in items)) or time.monotonic() > latest:
+                return items
+            self.page.wait_for_timeout(250)
+
     def dialogs(self) -> list[str]:
         """The texts of the dialogs and error messages that lie over the graph."""
         return self.page.locator(".p-dialog, .p-toast-message-error").all_inner_texts()
@@ -77,8 +141,11 @@ class FrontEnd:
         """The graph in the API's format, as the editor would queue it."""
         return self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
 
-    def run(self, seconds: float) -> Run:
-        """Press Run and wait for the end. RuntimeError when it is not queued, TimeoutError after `seconds`."""
+    def run(self, seconds: float, watch: Callable[[], None] | None = None) -> Run:
+        """Press Run and wait for the end; `watch` is called again and again meanwhile.
+
+        RuntimeError when it is not queued, TimeoutError after `seconds`.
+        """
         with self.page.expect_response(
             lambda answer: answer.url.endswith("/api/prompt") and answer.request.method == "POST", timeout=60_000
         ) as asked:
@@ -91,6 +158,8 @@ class FrontEnd:
         while prompt_id not in self.server.get(f"/history/{prompt_id}"):
             if time.monotonic() > end:
                 raise TimeoutError(f"{prompt_id} did not end within {seconds} s:\n{self.server.log()[-2000:]}")
+            if watch is not None:
+                watch()
             # The page's own events are handled while Playwright waits.
             self.page.wait_for_timeout(100)
         return run_of(self.server, prompt_id)
