@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..atomic import atomic_write
 from ..errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
 from ..model import EDTalk
 from ..motion.motion import FPS
@@ -19,9 +17,8 @@ from ..motion.presets import published_presets
 from ..networks.sizes import ModelSizes
 from ..recognition import recognise
 from .catalogue import LICENSE
+from .metadata import bundle_metadata, is_bundle, read_fps, read_presets
 from .reading import Checkpoint, read_checkpoint
-
-FORMAT, FORMAT_VERSION = "edtalk-bundle", "1"
 
 
 def write_bundle(
@@ -47,40 +44,25 @@ def write_bundle(
     if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
         raise ArgumentError(f"A bundle stores float32, bfloat16 or float16, not {dtype}.")
     values = dict(metadata or {})
-    if isinstance(model, EDTalk):
-        values["fps"] = repr(float(model.fps))
-        values["presets"] = json.dumps(model.presets)
-        model = model.state_dict()
-    recognised = recognise(model)
-    if recognised.sizes is None:
+    recognised = recognise(model.state_dict() if isinstance(model, EDTalk) else model)
+    sizes = recognised.sizes
+    if sizes is None:
         raise UnsupportedCheckpoint(f"A bundle needs an EDTalk model; this is only {recognised.variant}.")
-    values |= {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "variant": recognised.variant,
-        "sizes": recognised.sizes.to_json(),
-    }
-    values.setdefault("fps", repr(FPS))
-    values.setdefault("presets", "{}")
-    read_presets(values, recognised.sizes, str(path))
+    if isinstance(model, EDTalk):
+        values |= bundle_metadata(sizes, model.fps, model.presets)
+    else:
+        values |= bundle_metadata(sizes, read_fps(values, str(path)), read_presets(values, sizes, str(path)))
 
     tensors = {name: _stored(name, value, dtype) for name, value in recognised.tensors.items()}
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(tensors, partial, metadata=values)
-        partial.chmod(mode)  # safetensors makes files that only their owner can read
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, metadata=values)
     except (OSError, SafetensorError) as error:
         raise EDTalkError(f"{path} could not be written: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
     return path
 
 
@@ -152,47 +134,11 @@ def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[st
 
 
 def _model_metadata(checkpoint: Checkpoint, sizes: ModelSizes) -> dict[str, str]:
-    found = checkpoint.metadata
-    if found.get("format") == FORMAT:
-        if found.get("format_version") != FORMAT_VERSION:
-            raise UnsupportedCheckpoint(
-                f"{checkpoint.path} is a bundle of format {found.get('format_version')}; this version of edtalk reads "
-                f"format {FORMAT_VERSION}. Update edtalk."
-            )
-        return found
+    if is_bundle(checkpoint.metadata, str(checkpoint.path)):
+        return checkpoint.metadata
     metadata = {"fps": repr(FPS)}
     if sizes in (ModelSizes(), ModelSizes(expression=0)):
         metadata["license"] = LICENSE
     if sizes == ModelSizes():
         metadata["presets"] = json.dumps(published_presets())
     return metadata
-
-
-def read_presets(metadata: Mapping[str, str], sizes: ModelSizes, source: str) -> dict[str, tuple[float, ...]]:
-    """The presets in the metadata: emotion -> expression weights. UnsupportedCheckpoint when they do not fit."""
-    try:
-        presets = {
-            str(emotion): tuple(float(weight) for weight in weights)
-            for emotion, weights in json.loads(metadata.get("presets", "{}")).items()
-        }
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UnsupportedCheckpoint(f"The presets in the metadata of {source} are not readable: {error}.") from error
-    for emotion, weights in presets.items():
-        if len(weights) != sizes.expression or not all(map(math.isfinite, weights)):
-            raise UnsupportedCheckpoint(
-                f"The preset {emotion!r} in the metadata of {source} must hold {sizes.expression} finite numbers, "
-                f"not {len(weights)}."
-            )
-    return presets
-
-
-def read_fps(metadata: Mapping[str, str], source: str) -> float:
-    """Frames a second the model was trained at. UnsupportedCheckpoint when the metadata holds no positive number."""
-    text = metadata.get("fps", repr(FPS))
-    try:
-        fps = float(text)
-    except ValueError:
-        fps = math.nan
-    if not 0 < fps < math.inf:
-        raise UnsupportedCheckpoint(f"The metadata of {source} gives the frame rate {text!r}, which is no rate.")
-    return fps

@@ -11,9 +11,10 @@ from ..builtin_files import builtin_file
 from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
 from ..progress import Progress
-from .bundle import merge, read_fps, read_presets
+from .bundle import merge
 from .catalogue import FILES, MODELS, models_folder
 from .download import check_hash, download
+from .metadata import read_fps, read_presets
 from .reading import read_checkpoint
 
 logger = logging.getLogger("edtalk")

@@ -15,7 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .clips import MIRRORED, Clip
+from ..face.landmarks import (
+    BROWS,
+    EYES,
+    LANDMARK_COUNT,
+    LEFT_CHEEK,
+    LEFT_EYE_CORNERS,
+    LOWER_INNER_LIP,
+    MIRRORED,
+    MOUTH,
+    NOSE_BASE,
+    NOSE_TIP,
+    RIGHT_CHEEK,
+    RIGHT_EYE_CORNERS,
+    RIGHT_UPPER_LID,
+    STABLE,
+    UPPER_INNER_LIP,
+    indices,
+)
+from .clips import Clip
 
 Array = NDArray[np.floating[Any]]
 
@@ -26,9 +44,14 @@ are unit vectors, and a style latent is not moved by less."""
 MOOD = 0.7
 """Weight of the mouth beside brows and eyes: few clips tell its mood, and its differences are large."""
 
-_STABLE = np.array([*range(27, 36), 36, 39, 42, 45])
-_MOUTH = np.arange(48, 68)
-_BROWS_EYES = np.r_[17:27, 36:48]
+_MOUTH = indices(MOUTH)
+_BROWS_EYES = indices(BROWS, EYES)
+_RIGHT_EYE_CORNERS, _LEFT_EYE_CORNERS = list(RIGHT_EYE_CORNERS), list(LEFT_EYE_CORNERS)
+
+
+def _y_of(point: int, part: NDArray[np.int64]) -> int:
+    """Where a landmark's y stands among the flattened coordinates of a part of the face: x, y of each of its points."""
+    return 2 * int(np.flatnonzero(part == point)[0]) + 1
 
 
 class LandmarkMotion:
@@ -41,9 +64,9 @@ class LandmarkMotion:
         clips = list(clips)
         tracks = {clip.info.name: clip.points for clip in clips}
         everything = np.concatenate(list(tracks.values()))[::5]
-        self.template = everything[:, _STABLE].mean(0)
+        self.template = everything[:, STABLE].mean(0)
         for _ in range(3):
-            self.template = self._align(everything)[:, _STABLE].mean(0)
+            self.template = self._align(everything)[:, STABLE].mean(0)
         poses = np.concatenate([self._raw_pose(points)[::5] for points in tracks.values()])
         self.pose_mean, self.pose_scale = poses.mean(0), poses.std(0)
         self.turn_mean = np.concatenate([self._turn(points)[::5] for points in tracks.values()]).mean(0)
@@ -52,8 +75,8 @@ class LandmarkMotion:
         self.clip_mouths = {name: self._shape(points, "mouth").mean(0) for name, points in tracks.items()}
         mouths = np.concatenate([(self._shape(tracks[name], "mouth") - self.clip_mouths[name])[::5] for name in tracks])
         _, singular, axes = np.linalg.svd(mouths, full_matrices=False)
-        # Positive opens: the lower inner lip (66) goes down against the upper one (62).
-        opening = axes[:lip, 2 * (66 - 48) + 1] - axes[:lip, 2 * (62 - 48) + 1]
+        # Positive opens: the lower inner lip goes down against the upper one.
+        opening = np.subtract(*(axes[:lip, _y_of(point, _MOUTH)] for point in (LOWER_INNER_LIP, UPPER_INNER_LIP)))
         self.axes = (axes[:lip] * np.where(opening < 0, -1.0, 1.0)[:, None]).T
         # A common scale keeps the small components small, so that noise is not blown up to a base of its own.
         self.lip_scale = 2 * singular[0] / np.sqrt(len(mouths)) / np.sqrt(6)
@@ -72,8 +95,8 @@ class LandmarkMotion:
             [self._mood(self._face(tracks[name], name) - self.baselines[name])[::5] for name in tracks]
         )
         _, singular, axes = np.linalg.svd(faces, full_matrices=False)
-        # Positive opens the eyes: the upper lids (37, 38) go up.
-        lids = axes[:expression, [2 * (10 + i) + 1 for i in (1, 2)]].sum(1)
+        # Positive opens the eyes: the upper lids go up.
+        lids = axes[:expression, [_y_of(point, _BROWS_EYES) for point in RIGHT_UPPER_LID]].sum(1)
         self.expression_axes = (axes[:expression] * np.where(lids > 0, -1.0, 1.0)[:, None]).T
         self.expression_scale = singular[0] / np.sqrt(len(faces))
 
@@ -89,33 +112,34 @@ class LandmarkMotion:
     def _align(self, points: Array) -> Array:
         """Similarity transform of nose and eye corners onto the template, by complex least squares."""
         z = points[..., 0] + 1j * points[..., 1]
-        centre = z[:, _STABLE].mean(1, keepdims=True)
+        centre = z[:, STABLE].mean(1, keepdims=True)
         z = (z - centre) * self._turn_and_scale(points)[:, None] + complex(*self.template.mean(0))
         return np.stack([z.real, z.imag], -1)
 
     def _turn_and_scale(self, points: Array) -> NDArray[np.complexfloating[Any, Any]]:
         """What brings points (T,68,2), taken as complex numbers about their centre, onto the template: factors (T,)."""
-        z = points[:, _STABLE, 0] + 1j * points[:, _STABLE, 1]
+        z = points[:, STABLE, 0] + 1j * points[:, STABLE, 1]
         z = z - z.mean(1, keepdims=True)
         target = self.template[:, 0] + 1j * self.template[:, 1]
         return np.asarray((z.conj() * (target - target.mean())).sum(1) / (np.abs(z) ** 2).sum(1))
 
     @staticmethod
     def _raw_pose(points: Array) -> Array:
-        eyes = points[:, [36, 39]].mean(1), points[:, [42, 45]].mean(1)
+        eyes = points[:, _RIGHT_EYE_CORNERS].mean(1), points[:, _LEFT_EYE_CORNERS].mean(1)
         across = eyes[1] - eyes[0]
         roll = np.arctan2(across[:, 1], across[:, 0])
         middle = (eyes[0] + eyes[1]) / 2
-        sides = (points[:, 1] + points[:, 15]) / 2
+        right, left = points[:, RIGHT_CHEEK], points[:, LEFT_CHEEK]
+        nose = points[:, NOSE_TIP] - (right + left) / 2
         # Nose tip against cheeks and eyes, in the face's own axes: turning moves the nose across and up or down.
-        width = np.linalg.norm(points[:, 15] - points[:, 1], axis=1)
-        height = np.linalg.norm(points[:, 33] - middle, axis=1) + 0.5 * np.linalg.norm(across, axis=1)
+        width = np.linalg.norm(left - right, axis=1)
+        height = np.linalg.norm(points[:, NOSE_BASE] - middle, axis=1) + 0.5 * np.linalg.norm(across, axis=1)
         x_axis = np.stack([np.cos(roll), np.sin(roll)], -1)
         y_axis = np.stack([-np.sin(roll), np.cos(roll)], -1)
-        yaw = ((points[:, 30] - sides) * x_axis).sum(1) / width
-        pitch = ((points[:, 30] - (points[:, 1] + points[:, 15]) / 2) * y_axis).sum(1) / width
+        yaw = (nose * x_axis).sum(1) / width
+        pitch = (nose * y_axis).sum(1) / width
         size = np.log(np.sqrt(width * height))
-        centre = points[:, _STABLE].mean(1)
+        centre = points[:, STABLE].mean(1)
         return np.stack([centre[:, 0], centre[:, 1], size, roll, yaw, pitch], -1)
 
     @classmethod
@@ -179,9 +203,9 @@ class LandmarkMotion:
         upper, mouth = np.split(
             self.expression_axes @ (change * (self.expression_scale / SPREAD)), [2 * len(_BROWS_EYES)]
         )
-        moves = np.zeros((68, 2))
+        moves = np.zeros((LANDMARK_COUNT, 2))
         moves[_BROWS_EYES], moves[_MOUTH] = upper.reshape(-1, 2), mouth.reshape(-1, 2) / MOOD
-        moves[_STABLE] = 0
+        moves[STABLE] = 0
         back = (moves[:, 0] + 1j * moves[:, 1]) / self._turn_and_scale(points)[:, None]
         return np.asarray(points + np.stack([back.real, back.imag], -1))
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..atomic import atomic_write
 from ..errors import EDTalkError
+from ..media.picture import pictures_to_images
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from .clips import Clip, ClipStore
@@ -28,7 +30,7 @@ def read_clip(model: EDTalk, clip: Clip) -> dict[str, Tensor]:
     size = model.sizes.resolution
     for start in range(0, len(clip), READ_BATCH):
         frames = np.stack([clip.frame(i, size) for i in range(start, min(start + READ_BATCH, len(clip)))])
-        images = torch.from_numpy(frames.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+        images = pictures_to_images(frames)
         parts.append(model.read_weights(images))
     tracks = {}
     for index, name in enumerate(TRACKS):
@@ -59,9 +61,9 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
     model.train(was_training)
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_suffix(".part")
-        save_file({f"{name}/{track}": value for name, own in tracks.items() for track, value in own.items()}, temporary)
-        temporary.replace(cache)
+        flat = {f"{name}/{track}": value for name, own in tracks.items() for track, value in own.items()}
+        with atomic_write(cache) as partial:
+            save_file(flat, partial)
     return tracks
 
 

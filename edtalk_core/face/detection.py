@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .geometry import Box, check_picture, invert, overlap, square_matrix, transform, warp
+from .landmarks import LEFT_EYE, LEFT_JAW_END, MOUTH, NOSE_TIP, RIGHT_EYE, RIGHT_JAW_END
 from .mesh import PRESENT, FaceMesh, Mesh
 from .tflite import TFLiteNetwork, sigmoid
 
@@ -42,7 +43,7 @@ class Face:
     @classmethod
     def from_landmarks(cls, box: Box, score: float, landmarks: np.ndarray, mesh: Mesh | None = None) -> Face:
         """A face known by its 68 landmarks; the keypoints are means of them."""
-        groups = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 68), slice(0, 2), slice(15, 17))
+        groups = (RIGHT_EYE, LEFT_EYE, [NOSE_TIP], MOUTH, RIGHT_JAW_END, LEFT_JAW_END)
         return cls(box, score, np.stack([landmarks[group].mean(axis=0) for group in groups]), landmarks, mesh)
 
 

@@ -28,6 +28,10 @@ EYES = slice(36, 48)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 MOUTH = slice(48, 68)
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
+CHEEKS_AND_CHIN = slice(2, 15)
+"""The jaw without the two points beside each ear."""
+LOWER_JAW = slice(4, 13)
+"""The part of the jaw that drops when the mouth opens."""
 RIGHT_JAW_END, LEFT_JAW_END = slice(0, 2), slice(15, 17)
 """The two points of the jaw beside each ear."""
 FACE = slice(0, LANDMARK_COUNT)

@@ -11,6 +11,7 @@ from ..checks import check_number, check_size, check_whole
 from ..errors import ArgumentError, PictureError
 from .crop import face_template
 from .geometry import invert, transform, warp
+from .landmarks import BROWS, CHEEKS_AND_CHIN, CHIN, JAW, LANDMARK_COUNT, NOSE_BASE, NOSE_RIDGE
 
 Area = Literal["face", "mouth", "crop"]
 
@@ -297,17 +298,18 @@ def _outline(points: np.ndarray, area: Area) -> np.ndarray:
     """Polygon (N, 2) of an area, of 68 landmarks in the same pixels."""
     import cv2
 
-    jaw, chin, brows = points[:17], points[8], points[17:27]
+    brows = points[BROWS]
     if area == "face":
-        up = brows.mean(axis=0) - chin
+        up = brows.mean(axis=0) - points[CHIN]
         # The forehead is about as high as two fifths of brows to chin.
-        outline = np.concatenate([jaw, brows + 0.4 * up])
+        outline = np.concatenate([points[JAW], brows + 0.4 * up])
         hull = cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float64)
         return hull + 0.06 * (hull - hull.mean(axis=0))
     # Within the cheeks, whose outline hardly moves, but well below the chin, which drops when the mouth opens.
-    below = jaw[2:15] - points[33]
+    nose = points[NOSE_BASE]
+    below = points[CHEEKS_AND_CHIN] - nose
     reach = 0.9 + 0.35 * np.sin(np.linspace(0, math.pi, len(below)))
-    return np.concatenate([points[33] + reach[:, None] * below, points[29:30]])
+    return np.concatenate([nose + reach[:, None] * below, points[[NOSE_RIDGE]]])
 
 
 def _drawn(outline: np.ndarray, soft: float) -> np.ndarray:
@@ -367,6 +369,6 @@ def _checked_matrix(matrix: np.ndarray) -> np.ndarray:
 
 def _checked_landmarks(landmarks: np.ndarray) -> np.ndarray:
     values = np.asarray(landmarks, np.float64)
-    if values.shape != (68, 2) or not np.isfinite(values).all():
+    if values.shape != (LANDMARK_COUNT, 2) or not np.isfinite(values).all():
         raise ArgumentError(f"Landmarks are (68, 2) finite numbers in pixels of the picture, not {values.shape}.")
     return values

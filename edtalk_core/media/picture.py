@@ -102,6 +102,26 @@ def as_picture(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
+def pictures_to_images(pictures: np.ndarray) -> torch.Tensor:
+    """Pictures as the model takes them: 0..255 to [-1, 1].
+
+    Args:
+        pictures: (..., H, W, 3) uint8 RGB.
+
+    Returns:
+        (..., 3, H, W) float32.
+
+    Raises:
+        PictureError: another shape or type.
+    """
+    if pictures.dtype != np.uint8 or pictures.ndim < 3 or pictures.shape[-1] != 3:
+        raise PictureError(
+            f"Pictures are uint8 arrays of the shape (..., H, W, 3), RGB; got {pictures.dtype} {pictures.shape}."
+        )
+    levels = torch.from_numpy(np.moveaxis(pictures, -1, -3).astype(np.float32, order="C"))
+    return levels.div_(127.5).sub_(1)
+
+
 def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
     """A square picture as the model takes it, resized (bicubic, antialiased, as the published scripts do) if need be.
 
@@ -123,8 +143,7 @@ def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
         raise PictureError(f"The model takes square pictures, got {width} x {height}. Crop it first (crop_portrait).")
     if height != size:
         picture = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
-    image = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None]
-    return (image / 127.5 - 1).contiguous()
+    return pictures_to_images(picture)[None]
 
 
 def images_to_pictures(images: torch.Tensor) -> np.ndarray:

@@ -13,30 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_scenes import resized
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.errors import ArgumentError, EDTalkError, FaceError, PictureError
 from edtalk_core.face import alignment
 from edtalk_core.face.alignment import builtin_detector, detect_faces
 from edtalk_core.face.detection import Face
+from edtalk_core.face.landmarks import LEFT_EYE, MIRRORED, MOUTH, NOSE_TIP, RIGHT_EYE
 from edtalk_core.face.tracking import FaceTracker
 from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video import VideoReader
-
-# iBUG point that mirrors each of the 68.
-# fmt: off
-MIRRORED = [
-    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
-    27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-]
-# fmt: on
-
-
-def resized(picture: np.ndarray, scale: float) -> np.ndarray:
-    import cv2
-
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def on_canvas(picture: np.ndarray, height: int, width: int, top: int, left: int) -> np.ndarray:
@@ -104,11 +91,11 @@ def test_finds_the_face_with_all_its_points(portrait: np.ndarray) -> None:
     assert (face.landmarks > (left, top)).all()
     assert (face.landmarks < (right, bottom)).all()
     points = face.landmarks
-    eyes, nose, mouth = points[36:48].mean(axis=0), points[30], points[48:].mean(axis=0)
+    eyes, nose, mouth = points[36:48].mean(axis=0), points[NOSE_TIP], points[MOUTH].mean(axis=0)
     assert eyes[1] < nose[1] < mouth[1] < points[8, 1]
     assert points[36, 0] < points[39, 0] < points[42, 0] < points[45, 0]
     # The detector's own eyes, nose and mouth are other networks' opinion of the same places.
-    named = np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), nose, mouth])
+    named = np.stack([points[RIGHT_EYE].mean(axis=0), points[LEFT_EYE].mean(axis=0), nose, mouth])
     assert np.abs(face.keypoints[:4] - named).max() < 0.2 * np.linalg.norm(points[45] - points[36])
 
 
@@ -165,7 +152,7 @@ def test_finds_a_face_that_fills_the_picture(portrait: np.ndarray) -> None:
 def test_finds_a_drawn_face() -> None:
     face = only(detect_faces(draw_face(400), landmarks="builtin"))
     assert face.landmarks is not None
-    eyes = np.stack([face.landmarks[36:42].mean(axis=0), face.landmarks[42:48].mean(axis=0)])
+    eyes = np.stack([face.landmarks[RIGHT_EYE].mean(axis=0), face.landmarks[LEFT_EYE].mean(axis=0)])
     assert np.abs(eyes - [(200 - 38, 210), (200 + 38, 210)]).max() < 15
 
 

@@ -11,7 +11,14 @@ import torch
 from PIL import Image, ImageCms
 
 from edtalk_core.errors import PictureError
-from edtalk_core.media.picture import BACKGROUND, images_to_pictures, picture_to_image, read_picture, write_picture
+from edtalk_core.media.picture import (
+    BACKGROUND,
+    images_to_pictures,
+    picture_to_image,
+    pictures_to_images,
+    read_picture,
+    write_picture,
+)
 
 
 def scene(height: int = 40, width: int = 64) -> np.ndarray:
@@ -345,6 +352,23 @@ def test_images_are_rounded_and_clipped():
 def test_bad_pictures_for_the_model(picture, word):
     with pytest.raises(PictureError, match=word):
         picture_to_image(picture, 32)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (2, 5, 7, 3), (2, 4, 5, 7, 3), (0, 5, 7, 3)])
+def test_pictures_of_any_batch_become_images(shape):
+    pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = pictures_to_images(pictures)
+    assert (images.shape, images.dtype) == ((*shape[:-3], 3, *shape[-3:-1]), torch.float32)
+    assert images.is_contiguous()
+    np.testing.assert_array_equal(images.numpy(), np.moveaxis(pictures.astype(np.float32) / 127.5 - 1, -1, -3))
+    if len(shape) == 4:
+        np.testing.assert_array_equal(images_to_pictures(images), pictures)
+
+
+@pytest.mark.parametrize("pictures", [np.zeros((5, 7, 3)), np.zeros((3, 5, 7), np.uint8), np.zeros((7, 3), np.uint8)])
+def test_other_arrays_are_no_pictures(pictures):
+    with pytest.raises(PictureError, match="uint8 arrays of the shape"):
+        pictures_to_images(pictures)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8, 3), (1, 1, 8, 8)])
