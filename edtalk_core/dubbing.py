@@ -49,7 +49,7 @@ _READ_BACK_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Dubbed:
-    """What `dub` made."""
+    """The result of `dub`."""
 
     path: Path
     frames: int
@@ -63,11 +63,11 @@ class Dubbed:
     lips: Motion
     """The lips that were put in, as long and at the frame rate of what was made."""
     precision: str
-    """What the frames were computed in: "fp32", "bf16" or "fp16"."""
+    """Precision of the computation: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
     """Seconds spent: "prepare" (hearing the lips, following the face) and "render" (frames and file)."""
     warnings: tuple[str, ...]
-    """What went less well than it should: frames without a face, a sound that was cut."""
+    """Problems that did not stop it: frames without a face, a sound that was cut."""
 
 
 def dub(
@@ -128,6 +128,7 @@ def dub(
     check_not_an_input(output, (video, audio, motion))
     if length not in get_args(Length):
         raise ArgumentError(f"The length is that of the {' or the '.join(get_args(Length))}, not {length!r}.")
+    check_feather(feather)
     tell = progress or (lambda stage, done, total: None)
     reader = VideoReader(video)
     rate = exact_fps(reader.fps)
@@ -138,17 +139,16 @@ def dub(
 
     sound = read_audio(audio)
     if motion is None:
-        # Silence for as long as the video may last, so that its end has closed lips, too.
-        rest = max(0.0, reader.duration + 1 - sound.duration) if length == "video" else 0.0
-        lips = motion_from_audio(model, pad_silence(sound, 0, rest), progress=partial(tell, "lips"))
+        least = reader.duration + 1 if length == "video" else 0.0
+        lips = _lips_of_sound(model, sound, least, partial(tell, "lips"))
     else:
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
 
-    wanted = None if length == "video" else lasting(sound.duration, rate).frames
-    expected = wanted or round(reader.duration * float(rate))
+    limit = None if length == "video" else lasting(sound.duration, rate).frames
+    expected = limit or round(reader.duration * float(rate))
     path = follow_face(
-        islice(resample_frames(reader, rate), wanted),
+        islice(resample_frames(reader, rate), limit),
         float(rate),
         size=model.sizes.resolution,
         face=face,
@@ -157,8 +157,8 @@ def dub(
         progress=lambda done, _: tell("face", done, max(done, expected)),
     )
     own = len(path)
-    frames = wanted or own
-    seconds = reader.duration if own == wanted else own / float(rate)
+    frames = limit or own
+    seconds = reader.duration if own == limit else own / float(rate)
     warnings = [*path.warnings, *_about_length(length, sound.duration, seconds, float(rate))]
     path = path.take(back_and_forth(own, frames).numpy())
     pictures = islice(_there_and_back(reader, rate, own), frames)
@@ -167,17 +167,7 @@ def dub(
     lips = fit(lips, float(rate), frames)
     prepared = time.perf_counter()
 
-    dubbed = dub_pictures(
-        model,
-        pictures,
-        path,
-        lips,
-        feather=feather,
-        match_colours=match_colours,
-        upscale=upscale,
-        renderer=renderer,
-        progress=partial(tell, "dub"),
-    )
+    dubbed = _dubbed(pictures, path, lips.track("lip"), feather, match_colours, upscale, renderer, partial(tell, "dub"))
     write_video(VideoWriter(output, rate, reader.size, sound, tags, on_partial=on_partial), dubbed)
     return Dubbed(
         path=output,
@@ -293,6 +283,11 @@ def _dubbed(
         raise VideoError(
             f"The pictures end after {done} of the {counted(len(path), 'frame')} in which the face was followed."
         )
+
+
+def _lips_of_sound(model: EDTalk, sound: Audio, seconds: float, progress: Progress) -> Motion:
+    """Lips that say a sound; it is followed by silence up to `seconds`, so that the end of a video has closed lips."""
+    return motion_from_audio(model, pad_silence(sound, 0, max(0.0, seconds - sound.duration)), progress=progress)
 
 
 def _checked_lips(lips: Motion, model: EDTalk) -> Motion:

@@ -48,13 +48,13 @@ class Animation:
     sources: Mapping[str, str]
     """Where each track came from: "own", "audio", "video", "flow", "motion", or the expression as asked for."""
     motion: Motion
-    """What was rendered, all tracks."""
+    """The motion that was rendered, all tracks."""
     precision: str
-    """What the frames were computed in: "fp32", "bf16" or "fp16"."""
+    """Precision of the computation: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
     """Seconds spent: "prepare" (reading, cropping, encoding, motion) and "render" (frames and file)."""
     warnings: tuple[str, ...]
-    """What went less well than it should: a doubtful crop, frames without a face."""
+    """Problems that did not stop it: a doubtful crop, frames without a face."""
 
 
 def animate(

@@ -37,11 +37,11 @@ def motion_from_file(
     if kind in ("a safetensors file", "JSON"):
         return load_motion(path), None
     if "picture" in kind:
-        cut = crop_portrait(read_picture(path), size=model.sizes.resolution, face=face, box=box, mode=crop)
-        return motion_from_picture(model, cut.picture), cut.warning
+        cropped = crop_portrait(read_picture(path), size=model.sizes.resolution, face=face, box=box, mode=crop)
+        return motion_from_picture(model, cropped.picture), cropped.warning
     if not is_video(path):
         return motion_from_audio(model, path, progress=progress), None
     if crop == "template":
         raise ArgumentError("The crop by template is for pictures; a video is cropped by one box for the whole clip.")
-    motion, found = motion_from_video(model, path, face=face, box=box, crop=crop, progress=progress)
-    return motion, found.warning
+    motion, framing = motion_from_video(model, path, face=face, box=box, crop=crop, progress=progress)
+    return motion, framing.warning

@@ -43,7 +43,7 @@ def motion_from_video(
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[Motion, VideoCrop]:
-    """What a face does in a video: its lip, pose and (if the model has one) expression, frame by frame.
+    """The motion of a face in a video: its lip, pose and (if the model has one) expression, frame by frame.
 
     The video is brought to 25 fps by its time stamps, whatever its rate, and cut by one box for the whole clip, the
     published driver-video crop. A frame in which the face is not seen is cut by the same box and counted, never an
@@ -112,7 +112,7 @@ def motion_from_frames(
         searched = done
         report(done, max(done, expected))
 
-    found, pictures = crop_video(
+    framing, pictures = crop_video(
         lambda: resample_frames(open_frames(), FPS),
         size=model.sizes.resolution,
         face=face,
@@ -123,7 +123,7 @@ def motion_from_frames(
     lips, poses, expressions = [], [], []
     done = 0
     with torch.inference_mode():
-        while images := [picture_to_image(picture, found.size) for picture in islice(pictures, batch)]:
+        while images := [picture_to_image(picture, framing.size) for picture in islice(pictures, batch)]:
             lip, pose, expression = model.read_weights(torch.cat(images))
             lips.append(lip.float().cpu())
             poses.append(pose.float().cpu())
@@ -133,11 +133,11 @@ def motion_from_frames(
             report(searched + done, searched or max(done, expected))
         report(passes * done, done)  # `expected` may have been more
         motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
-    return motion, found
+    return motion, framing
 
 
 def motion_from_picture(model: EDTalk, picture: np.ndarray) -> Motion:
-    """What a face does in a picture: lip, pose and (if the model has one) expression, one frame.
+    """The motion of a face in a picture: lip, pose and (if the model has one) expression, one frame.
 
     `picture` is a square crop (S,S,3) uint8 RGB of any size, as `crop_portrait` makes it. Use the motion as it is (to
     take over a pose), or held to a length. Raises PictureError when it is not such a picture.
