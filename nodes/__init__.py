@@ -14,7 +14,7 @@ from comfy_api.latest import ComfyExtension, io
 from ..edtalk_core.requirements import explain_import_error
 from .audio import EncodeAudio, LipFromAudio
 from .composite import DubVideo, PasteBackNode
-from .examples import ExampleInputs
+from .examples import ExampleInputs, lay_out_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
@@ -22,6 +22,7 @@ from .portrait import LoadPortrait
 from .pose import HoldPose, SamplePose
 from .render import RenderFrames, RenderVideo
 from .sheets import BaseExplorer, EmotionContactSheet
+from .templates import add_template_routes
 from .video import WeightsFromVideo
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
@@ -88,4 +89,6 @@ class EDTalkExtension(ComfyExtension):
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
         with contextlib.suppress(OSError):  # models may lie where nobody may write
             os.makedirs(os.path.join(folder_paths.models_dir, MODELS_FOLDER), exist_ok=True)
+        lay_out_examples()
+        add_template_routes()
         return list(NODES)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+from pathlib import Path
+
+import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..edtalk_core.builtin_files import builtin_file
@@ -9,6 +14,10 @@ from ..edtalk_core.media.audio import read_audio
 from ..edtalk_core.media.picture import read_picture
 from .schema import search_words
 from .sockets import image_of, sound_of
+
+logger = logging.getLogger("edtalk")
+
+EXAMPLES = ("portrait.jpg", "generated.jpg", "generated.mp4", "driver.mp4", "speech.flac")
 
 
 class ExampleInputs(io.ComfyNode):
@@ -62,3 +71,19 @@ class ExampleInputs(io.ComfyNode):
         return io.NodeOutput(
             portrait, speech, InputImpl.VideoFromFile(str(builtin_file("examples/driver.mp4"))), generated
         )
+
+
+def lay_out_examples() -> None:
+    """Put the example media into ComfyUI's input folder, where Load Image, Load Audio and Load Video of the templates
+    find them. A file that is there already stays as it is.
+    """
+    folder = Path(folder_paths.get_input_directory())
+    for name in EXAMPLES:
+        copy = folder / f"edtalk_{name}"
+        if copy.exists():
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(builtin_file(f"examples/{name}"), copy)
+        except OSError as error:
+            logger.warning("The templates of EDTalk miss an example, %s: %s", copy, error)

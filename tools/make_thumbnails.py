@@ -2,7 +2,7 @@
 
     python tools/make_thumbnails.py [WORKFLOW ...]
 
-All of workflows/*.json, or those named (`talk`), get a .jpg of the same name. Run it after the demo weights or a
+All of workflows/*.json, or those named in full, get a .jpg of the same name. Run it after the demo weights or a
 workflow have changed; it takes some minutes, and needs what the tests in the editor need (the extra `e2e`, ComfyUI and
 a Chromium, see CONTRIBUTING.md). A workflow that needs a checkpoint is run with an example in place of its picture.
 """

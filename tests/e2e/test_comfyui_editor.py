@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from comfy_server import ComfyServer, Run
 from front_end import FrontEnd
+from layout import layout_problems
 from templates import (
     HAS_CHECKPOINT,
     VIDEOS,
@@ -58,6 +59,7 @@ def opened(request: pytest.FixtureRequest, editor: FrontEnd, server: ComfyServer
 @pytest.mark.parametrize("opened", WORKFLOWS, ids=name, indirect=True)
 def test_a_workflow_runs_as_it_ships(opened: FrontEnd, server: ComfyServer):
     complain_not(opened)
+    assert layout_problems(opened) == []
     if opened.page.evaluate(HAS_CHECKPOINT):
         # The whole graph is valid, were the checkpoint there; what follows it is run with a picture in its place.
         validate(opened, server)
@@ -75,6 +77,7 @@ def test_a_workflow_runs_as_it_ships(opened: FrontEnd, server: ComfyServer):
             check_picture(path)
     check_shown(opened, server, run)
     complain_not(opened)
+    assert layout_problems(opened) == []  # with what the nodes show now
 
 
 def test_previews_give_way_to_the_video_and_a_cancelled_run_leaves_the_last_one(editor: FrontEnd, server: ComfyServer):

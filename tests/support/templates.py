@@ -15,12 +15,14 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 
 HAS_CHECKPOINT = "() => window.app.graph.nodes.some(node => node.type === 'CheckpointLoaderSimple')"
 USE_EXAMPLE = """() => {
-    const graph = window.app.graph, generatedPortrait = 3;
-    const example = graph.nodes.find(node => node.type === "EDTalkExampleInputs");
+    const graph = window.app.graph, example = LiteGraph.createNode("LoadImage");
+    graph.add(example);
+    example.pos = [-400, 0];
+    example.widgets.find(widget => widget.name === "image").value = "edtalk_generated.jpg";
     for (const decoder of graph.nodes.filter(node => node.type === "VAEDecode"))
         for (const id of [...decoder.outputs[0].links]) {
             const link = graph.links.get(id);
-            example.connect(generatedPortrait, graph.getNodeById(link.target_id), link.target_slot);
+            example.connect(0, graph.getNodeById(link.target_id), link.target_slot);
         }
 }"""
 """Plugs the example that was generated in wherever a generated picture goes."""
