@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from .media.audio import Audio, pad_silence, read_audio
     from .media.mel import AudioFeatures, encode_audio, mel_windows
     from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
-    from .media.video import VideoReader, VideoWriter, resample_frames
+    from .media.video import VideoReader, resample_frames
+    from .media.video_writer import VideoWriter
     from .model import EDTalk, Portrait
     from .motion.files import load_motion, save_motion
     from .motion.motion import Motion
@@ -109,9 +110,9 @@ _HOMES = {
     ),
     "media.video": (
         "VideoReader",
-        "VideoWriter",
         "resample_frames",
     ),
+    "media.video_writer": ("VideoWriter",),
     "model": (
         "EDTalk",
         "Portrait",

@@ -22,7 +22,8 @@ from .face.framing import FaceChoice, VideoCropMode
 from .face.paste import ColourMatch, PasteBack, check_feather
 from .media.audio import Audio, fit_duration, pad_silence, read_audio
 from .media.picture import as_picture, picture_to_image
-from .media.video import PartialNotice, VideoReader, VideoWriter, exact_fps, resample_frames
+from .media.video import VideoReader, exact_fps, resample_frames
+from .media.video_writer import PartialNotice, VideoWriter
 from .motion.files import load_motion
 from .motion.length import lasting
 from .motion.motion import Motion

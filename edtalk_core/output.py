@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ArgumentError
-from .media.video import VideoWriter
+from .media.video_writer import VideoWriter
 from .version import __version__
 
 

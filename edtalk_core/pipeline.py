@@ -15,7 +15,8 @@ from .face.framing import FaceChoice, PictureCropMode
 from .media.audio import Audio, pad_silence, read_audio
 from .media.picture import read_picture
 from .media.streams import is_video
-from .media.video import VideoReader, VideoWriter, exact_fps
+from .media.video import VideoReader, exact_fps
+from .media.video_writer import VideoWriter
 from .motion.files import load_motion, save_motion
 from .motion.length import result_length
 from .motion.motion import Motion

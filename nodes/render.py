@@ -11,7 +11,8 @@ from comfy_api.latest import InputImpl, io, ui
 
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.media.audio import Audio, fit_duration
-from ..edtalk_core.media.video import VideoWriter, exact_fps
+from ..edtalk_core.media.video import exact_fps
+from ..edtalk_core.media.video_writer import VideoWriter
 from ..edtalk_core.motion.length import Length, result_length
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.output import provenance, write_video

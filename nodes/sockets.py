@@ -23,7 +23,8 @@ from ..edtalk_core.errors import ArgumentError, AudioError, PictureError
 from ..edtalk_core.face.crop import Crop
 from ..edtalk_core.media.audio import Audio, read_audio
 from ..edtalk_core.media.mel import AudioFeatures
-from ..edtalk_core.media.video import VideoReader, VideoWriter
+from ..edtalk_core.media.video import VideoReader
+from ..edtalk_core.media.video_writer import VideoWriter
 from ..edtalk_core.model import EDTalk, Portrait
 from ..edtalk_core.motion.motion import Motion
 

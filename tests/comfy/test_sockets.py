@@ -11,7 +11,7 @@ import pytest
 import torch
 from comfy_api.latest import InputImpl, Types
 from comfyui_edtalk.edtalk_core.errors import ArgumentError, AudioError, PictureError
-from comfyui_edtalk.edtalk_core.media.video import VideoWriter
+from comfyui_edtalk.edtalk_core.media.video_writer import VideoWriter
 from comfyui_edtalk.nodes.sockets import (
     audio_of,
     frames_of_images,

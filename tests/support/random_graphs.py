@@ -78,7 +78,7 @@ def write_media(folder: Path) -> None:
     from PIL import Image
 
     from edtalk_core.media.audio import read_audio
-    from edtalk_core.media.video import VideoWriter
+    from edtalk_core.media.video_writer import VideoWriter
 
     noise = np.random.default_rng(0)
     for name, size in (("noise.png", (64, 64, 3)), ("dot.png", (1, 1, 3)), ("wide.png", (8, 900, 3))):

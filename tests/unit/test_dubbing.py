@@ -25,7 +25,8 @@ from edtalk_core.face.following import FacePath, follow_face
 from edtalk_core.face.paste import PasteBack
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.picture import read_picture
-from edtalk_core.media.video import VideoReader, VideoWriter
+from edtalk_core.media.video import VideoReader
+from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.files import save_motion
 from edtalk_core.motion.motion import Motion

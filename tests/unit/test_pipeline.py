@@ -17,7 +17,8 @@ from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, MotionError
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.picture import read_picture
-from edtalk_core.media.video import VideoReader, VideoWriter
+from edtalk_core.media.video import VideoReader
+from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.files import load_motion, save_motion
 from edtalk_core.motion.motion import TRACKS, Motion

@@ -21,7 +21,7 @@ from edtalk_core.evaluation.faces import FaceReader
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.mel import mel_spectrogram
 from edtalk_core.media.picture import read_picture
-from edtalk_core.media.video import VideoWriter
+from edtalk_core.media.video_writer import VideoWriter
 
 SIDE = 320
 LENGTH_S = 1.6

@@ -22,14 +22,8 @@ import pytest
 from edtalk_core.errors import ArgumentError, Cancelled, VideoError
 from edtalk_core.media import video as video_module
 from edtalk_core.media.audio import Audio, read_audio
-from edtalk_core.media.video import (
-    VideoReader,
-    VideoWriter,
-    _display_matrix,
-    exact_fps,
-    frame_count_for,
-    resample_frames,
-)
+from edtalk_core.media.video import VideoReader, _display_matrix, exact_fps, frame_count_for, resample_frames
+from edtalk_core.media.video_writer import VideoWriter
 
 NTSC = Fraction(30000, 1001)
 
@@ -728,7 +722,7 @@ def test_a_killed_process_leaves_a_playable_file(tmp_path, suffix):
         pytest.skip("needs SIGKILL")
     script = """
 import os, signal, sys, numpy as np
-from edtalk_core.media.video import VideoWriter
+from edtalk_core.media.video_writer import VideoWriter
 noise = np.random.default_rng(0)
 with VideoWriter(sys.argv[1], 25, (64, 48)) as writer:
     for k in range(200):

@@ -10,7 +10,7 @@ from edtalk_core.builtin_files import builtin_file
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.errors import ArgumentError
 from edtalk_core.media.picture import read_picture
-from edtalk_core.media.video import VideoWriter
+from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.motion.files import save_motion
 from edtalk_core.sources.file import motion_from_file
 

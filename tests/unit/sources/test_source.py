@@ -13,7 +13,7 @@ from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.errors import ArgumentError
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.picture import read_picture
-from edtalk_core.media.video import VideoWriter
+from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.motion.length import lasting
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.pose_flow import PoseFlow

@@ -23,7 +23,8 @@ from edtalk_core.errors import (
 from edtalk_core.media.audio import Audio
 from edtalk_core.media.mel import mel_windows
 from edtalk_core.media.picture import picture_to_image
-from edtalk_core.media.video import VideoReader, VideoWriter
+from edtalk_core.media.video import VideoReader
+from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.model import EDTalk
 from edtalk_core.motion.motion import Motion
 from edtalk_core.motion.operations import smooth
