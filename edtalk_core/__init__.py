@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .networks.pose_flow import PoseFlow
     from .networks.sizes import ModelSizes
     from .pipeline import Animation, animate
+    from .portrait import portrait_from_picture
     from .rendering import FrameRenderer, Renderer
     from .sheets import base_sheet, emotion_sheet
     from .sources.audio import motion_from_audio
@@ -131,6 +132,7 @@ _HOMES = {
         "Animation",
         "animate",
     ),
+    "portrait": ("portrait_from_picture",),
     "rendering": (
         "FrameRenderer",
         "Renderer",
