@@ -11,11 +11,13 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
+from ..edtalk_core.errors import EDTalkError
 from ..edtalk_core.requirements import explain_import_error
 from .audio import EncodeAudio, LipFromAudio
 from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs, lay_out_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
+from .language import translated
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
 from .portrait import LoadPortrait
@@ -28,14 +30,17 @@ from .video import WeightsFromVideo
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
 
-def explaining_import_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node, which says how to install a requirement of the pack that its `execute` cannot import."""
+def explaining_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node, whose errors are in the editor's language, and say how to install what it cannot import."""
     execute = node.execute
 
     @functools.wraps(execute)
     def explained(cls: type[io.ComfyNode], *args: Any, **inputs: Any) -> Any:
         try:
             return execute.__func__(cls, *args, **inputs)
+        except EDTalkError as error:
+            error.args = (translated(str(error)), *error.args[1:])
+            raise
         except ModuleNotFoundError as error:
             explanation = explain_import_error(error, REQUIREMENTS)
             if explanation is None:
@@ -47,7 +52,7 @@ def explaining_import_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 
 NODES: list[type[io.ComfyNode]] = [
-    explaining_import_errors(node)
+    explaining_errors(node)
     for node in (
         ExampleInputs,
         LoadModel,

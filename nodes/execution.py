@@ -25,6 +25,7 @@ from ..edtalk_core.errors import OutOfMemory
 from ..edtalk_core.model import EDTalk
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.wording import counted
+from .language import translated
 from .sockets import LoadedModel
 
 if TYPE_CHECKING:
@@ -62,14 +63,14 @@ def tell(text: str) -> None:
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is not None and server is not None and text:
-        server.send_progress_text(text, context.node_id)
+        server.send_progress_text(translated(text), context.node_id)
 
 
 def warn(text: str | None) -> None:
     """Say what went less well than it should, on the node and in the log. Nothing to say: None or empty."""
     if text:
         logger.warning("%s", text)
-        tell(f"⚠ {text}")
+        tell(f"⚠ {translated(text)}")
 
 
 def tell_partial(path: Path, frames: int) -> None:

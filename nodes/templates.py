@@ -48,12 +48,12 @@ def add_template_routes() -> None:
 def _answer_with(path: Path) -> Any:
     async def answer(request: web.Request) -> web.Response:
         workflow = json.loads(path.read_text(encoding="utf-8"))
-        return web.json_response(translated(workflow, language_of(request)))
+        return web.json_response(in_language(workflow, language_of(request)))
 
     return answer
 
 
-def translated(workflow: dict[str, Any], language: str) -> dict[str, Any]:
+def in_language(workflow: dict[str, Any], language: str) -> dict[str, Any]:
     """A workflow with the titles, groups and notes that are known in a language; the others stay English."""
     texts = _texts(language)
     for group in workflow["groups"]:

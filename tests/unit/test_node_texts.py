@@ -138,6 +138,17 @@ def test_a_help_page_quotes_messages_as_they_are(node_id, language):
         assert re.search(r"[^\n]*".join(parts), messages()), quoted
 
 
+def test_messages_are_translated_as_they_are_written():
+    texts = set(messages().split("\n"))
+    for language in OTHERS:
+        translations = read_texts(language, "messages")
+        assert {one for one in translations if one.replace("{}", "…") not in texts} == set()
+        for english, other in translations.items():
+            filled = re.findall(r"\{\d*\}", other)
+            assert len(filled) <= english.count("{}"), english
+            other.format(*range(english.count("{}")))
+
+
 def test_pictures_are_there_and_small():
     assert {path.stem for path in PICTURES.iterdir()} == set(NODES)
     assert all(path.suffix == ".webp" for path in PICTURES.iterdir())
