@@ -26,6 +26,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="where the clips go")
     parser.add_argument("--cropped", action="store_true", help="the videos are square face crops already")
     parser.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="side of the crops, the most that can be trained (default: 256)",
+    )
+    parser.add_argument(
         "--where",
         type=_condition,
         action="append",
@@ -67,7 +74,12 @@ def run(args: argparse.Namespace) -> None:
     )
     with progress_bars(args.progress, unit=" videos") as progress:
         report = prepare(
-            videos, args.out, cropped=args.cropped, workers=args.workers, progress=progress.stage("prepare")
+            videos,
+            args.out,
+            cropped=args.cropped,
+            size=args.size,
+            workers=args.workers,
+            progress=progress.stage("prepare"),
         )
     summary = report.summary()
     if args.json:

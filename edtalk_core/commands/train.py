@@ -1,8 +1,11 @@
-"""`edtalk train`: one stage of the training."""
+"""`edtalk train`: one stage of the training, or all of a recipe."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,43 @@ from .options import Subparsers, add_json_option, add_progress_option, print_jso
 from .progress import progress_bars
 
 
+class _Help(argparse.Action):
+    """The usual help, and for `edtalk train STAGE --help` the settings of the stage."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: Any) -> None:
+        parser.print_help()
+        if namespace.stage is not None:
+            try:
+                print(settings_help(namespace.stage))
+            except ArgumentError as error:
+                parser.error(str(error))
+        parser.exit()
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Describe the arguments of `edtalk train`."""
     parser = subparsers.add_parser(
         "train",
-        help="run one stage of the training",
-        description="Run one stage of the training on prepared clips (edtalk prepare). It writes checkpoints, loss "
-        "curves and sample sheets into its folder and goes on from there when it is started again. A checkpoint loads "
-        "like any other weights; `edtalk convert CHECKPOINT -o NAME.safetensors` leaves out what only the training "
-        "needs. Several GPUs or machines: accelerate launch -m edtalk_core.cli train ...",
+        add_help=False,
+        help="run one stage of the training, or a recipe",
+        description="Run one stage of the training on prepared clips (edtalk prepare), or all stages of a recipe. It "
+        "writes checkpoints, loss curves and sample sheets into its folder and goes on from there when it is started "
+        "again. A checkpoint loads like any other weights; `edtalk convert CHECKPOINT -o NAME.safetensors` leaves out "
+        "what only the training needs. Several GPUs or machines: accelerate launch -m edtalk_core.cli train ... "
+        "`edtalk train STAGE --help` lists the settings of a stage.",
     )
+    parser.add_argument("-h", "--help", action=_Help, dest=argparse.SUPPRESS, help="show this, with STAGE its settings")
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="see --list")
     parser.add_argument("--list", action="store_true", help="list the stages and what they train, and stop")
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FOLDER",
+        help="run all stages of a recipe (recipes/demo made the demo weights), each in a folder of its own in --out",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML")
     parser.add_argument(
         "--set",
@@ -30,7 +58,8 @@ def add_parser(subparsers: Subparsers) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="one setting, YAML, over those of --config: --set batch=8 --set losses.perceptual=0",
+        help="one setting, YAML, over those of --config, or of every stage of --recipe: --set batch=8 "
+        "--set losses.perceptual=0",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="prepared clips")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for checkpoints, curves and sample sheets")
@@ -43,7 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, and print the last checkpoint; or list the stages."""
+    """Train, and print the last checkpoint, or the bundle of a recipe; or list the stages."""
     from ..training.stages import STAGES
 
     if args.list:
@@ -54,17 +83,20 @@ def run(args: argparse.Namespace) -> None:
             for name, about in stages.items():
                 print(f"{name:<14}{about}")
         return
-    if args.stage is None:
-        raise ArgumentError(f"Which stage? One of {', '.join(STAGES)} (edtalk train --list).")
-
-    from ..training.config import read_config
-    from ..training.loop import train
-
     settings = _settings(args.settings)
     for name in ("data", "out", "init"):
         if getattr(args, name) is not None:
             settings[name] = str(getattr(args, name))
-    config = read_config(args.stage, args.config, settings)
+    if args.recipe is not None:
+        _run_recipe(args, settings)
+        return
+    if args.stage is None:
+        raise ArgumentError(f"Which stage? One of {', '.join(STAGES)} (edtalk train --list), or --recipe FOLDER.")
+
+    from ..training.loop import train
+    from ..training.stages import stage_settings
+
+    config = stage_settings(args.stage, args.config, settings)
     with progress_bars(args.progress, unit=" steps") as progress:
         checkpoint = train(config, progress.stage(args.stage))
     if args.json:
@@ -73,8 +105,51 @@ def run(args: argparse.Namespace) -> None:
         print(checkpoint)
 
 
+def _run_recipe(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from ..training.recipes import read_recipe, run_recipe
+
+    for name, value in (("STAGE", args.stage), ("--config", args.config)):
+        if value is not None:
+            raise ArgumentError(f"--recipe says itself what to run: leave out {name}.")
+    for name in ("data", "out"):
+        if name not in settings:
+            raise ArgumentError(f"--recipe needs a folder: --{name} FOLDER.")
+    recipe = read_recipe(args.recipe, Path(settings.pop("data")), Path(settings.pop("out")), settings)
+    with progress_bars(args.progress, unit=" steps") as progress:
+        result = run_recipe(recipe, progress)
+    if args.json:
+        print_json({"recipe": str(args.recipe), "stages": list(recipe.stages), "result": str(result)})
+    else:
+        print(result)
+
+
+def settings_help(stage: str) -> str:
+    """The settings of a stage with types, defaults and documentation. Raises ArgumentError for an unknown stage."""
+    from ..training.stages import stage_class
+    from ..training.typed_settings import described
+
+    width = min(120, shutil.get_terminal_size().columns)
+    lines = [f"\nsettings of {stage} (--set NAME=VALUE, or a YAML file with --config):"]
+    for setting in described(stage_class(stage).SETTINGS):
+        if setting.name == "stage":
+            continue
+        default = "" if setting.default is dataclasses.MISSING else f" (default: {_yaml(setting.default)})"
+        lines.append(f"  {setting.name}: {setting.type}{default}")
+        lines.append(textwrap.fill(setting.doc, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)
+
+
+def _yaml(value: object) -> str:
+    """A default as it is written in YAML on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return str(value) if value != "" else "empty"
+
+
 def _settings(texts: list[str]) -> dict[str, Any]:
-    """NAME=VALUE and NAME.KEY=VALUE, values as YAML, to nested settings."""
+    """NAME=VALUE with dotted names, values as YAML, to nested settings."""
     try:
         import yaml
     except ImportError as error:
@@ -88,9 +163,11 @@ def _settings(texts: list[str]) -> dict[str, Any]:
             content = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ArgumentError(f"The value of --set {text!r} is not YAML.") from error
-        name, _, key = name.partition(".")
-        if key:
-            settings.setdefault(name, {})[key] = content
-        else:
-            settings[name] = content
+        *path, key = name.split(".")
+        group = settings
+        for part in path:
+            if not isinstance(group.setdefault(part, {}), dict):
+                raise ArgumentError(f"--set {text!r} and another --set give {part} both a value and parts.")
+            group = group[part]
+        group[key] = content
     return settings

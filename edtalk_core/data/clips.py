@@ -1,8 +1,9 @@
 """Prepared clips on disk: one safetensors file a clip, made for reading random frames fast.
 
-A clip file holds `frames` (JPEG bytes of all 256 px face crops, end to end), `offsets` (T+1), `landmarks` (T,68,2) in
-pixels of the crop, and, where there is sound, `mel` (columns,80); its metadata says who is seen, the emotion, the
-split, the source and its licence. JPEG lets a 64 px training read a quarter-size picture straight from the DCT.
+A clip file holds `frames` (JPEG bytes of all face crops, end to end), `offsets` (T+1), `landmarks` (T,68,2) in pixels
+of the crop, and, where there is sound, `mel` (columns,80); its metadata says how large the crops are, who is seen, the
+emotion, the split, the source and its licence. JPEG lets a 64 px training read a quarter-size picture straight from
+the DCT.
 """
 
 from __future__ import annotations
@@ -16,27 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, EDTalkError
+from ..atomic import atomic_write
+from ..errors import EDTalkError
 
 CLIP_FORMAT = "edtalk-clip"
 CROP_SIZE = 256
-"""Side of the stored face crops in pixels."""
+"""Side of the face crops in pixels, unless one was asked for: that of the published models. Files that do not say it
+have this one."""
 JPEG_QUALITY = 95
-
-MIRRORED = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        *range(27, 31),
-        *range(35, 30, -1),
-        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-        *range(54, 47, -1),
-        *range(59, 54, -1),
-        *range(64, 59, -1),
-        *(67, 66, 65),
-    ]
-)
-"""Index of each of the 68 points on the mirrored face."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +61,8 @@ class Clip:
         except SafetensorError as error:
             raise EDTalkError(f"{path} is damaged ({error}); delete it and run `edtalk prepare` again.") from error
         self.info = ClipInfo(**json.loads(metadata["info"]))
+        self.size = int(metadata.get("size", CROP_SIZE))
+        """Side of the face crops in pixels."""
         self.path = path
 
     def __len__(self) -> int:
@@ -81,20 +71,24 @@ class Clip:
     @property
     def points(self) -> NDArray[np.float64]:
         """The landmarks in grid_sample coordinates, [-1,1] over the picture."""
-        return (2 * self.landmarks.astype(np.float64) + 1) / CROP_SIZE - 1
+        return (2 * self.landmarks.astype(np.float64) + 1) / self.size - 1
 
-    def frame(self, index: int, size: int = CROP_SIZE) -> NDArray[np.uint8]:
-        """Frame `index` as RGB (size,size,3); `size` 128, 64 or 32 come straight from the JPEG's DCT, and are quick."""
+    def frame(self, index: int, size: int | None = None) -> NDArray[np.uint8]:
+        """Frame `index` as RGB (size,size,3), by default of the clip's own size.
+
+        A half, a quarter or an eighth of it come straight from the JPEG's DCT, and are quick. Raises EDTalkError for a
+        size above the clip's own, and a damaged file.
+        """
         import cv2
 
+        size = self.size if size is None else size
+        self.require_size(size)
         flags = {
-            CROP_SIZE // 8: cv2.IMREAD_REDUCED_COLOR_8,
-            CROP_SIZE // 4: cv2.IMREAD_REDUCED_COLOR_4,
-            CROP_SIZE // 2: cv2.IMREAD_REDUCED_COLOR_2,
-            CROP_SIZE: cv2.IMREAD_COLOR,
+            self.size // 8: cv2.IMREAD_REDUCED_COLOR_8,
+            self.size // 4: cv2.IMREAD_REDUCED_COLOR_4,
+            self.size // 2: cv2.IMREAD_REDUCED_COLOR_2,
+            self.size: cv2.IMREAD_COLOR,
         }
-        if not 1 <= size <= CROP_SIZE:
-            raise ArgumentError(f"Frames can be read at up to {CROP_SIZE} px, not {size}.")
         data = self._frames[self._offsets[index] : self._offsets[index + 1]]
         read = min(px for px in flags if px >= size)
         picture = cv2.imdecode(data, flags[read])
@@ -103,6 +97,14 @@ class Clip:
         if read != size:
             picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
+
+    def require_size(self, size: int) -> None:
+        """Raise EDTalkError when the frames are smaller than `size` px."""
+        if size > self.size:
+            raise EDTalkError(
+                f"{self.path} has frames of {self.size} px, and {size} px are needed: prepare the videos again with "
+                f"`edtalk prepare --size {size}`."
+            )
 
     def mel_windows(self, indexes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Mel windows (len(indexes),80,16) of these frames, cut as the published preprocessing does."""
@@ -114,7 +116,7 @@ class Clip:
 
 
 def encode_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame (256,256,3) RGB as the JPEG bytes (N,) that a clip file keeps: a tenth of the memory."""
+    """A frame (S,S,3) RGB as the JPEG bytes (N,) that a clip file keeps: a tenth of the memory."""
     import cv2
 
     done, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -129,8 +131,9 @@ def write_clip(
     encoded: Sequence[NDArray[np.uint8]],
     landmarks: NDArray[np.float32],
     mel: NDArray[np.float32] | None,
+    size: int = CROP_SIZE,
 ) -> None:
-    """Write a clip file at once: frames by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None."""
+    """Write a clip file: frames of `size` px by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None."""
     from safetensors.torch import save_file
 
     tensors = {
@@ -140,9 +143,9 @@ def write_clip(
     }
     if mel is not None:
         tensors["mel"] = torch.from_numpy(np.ascontiguousarray(mel, np.float32))
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"format": CLIP_FORMAT, "info": json.dumps(info.__dict__)})
-    temporary.replace(path)
+    metadata = {"format": CLIP_FORMAT, "size": str(size), "info": json.dumps(info.__dict__)}
+    with atomic_write(path) as partial:
+        save_file(tensors, partial, metadata=metadata)
 
 
 class ClipStore:
@@ -188,59 +191,3 @@ class ClipStore:
 def seen_neutral(clips: Iterable[Clip]) -> set[str]:
     """Who shows no emotion in one of the clips, so that it is known what emotions differ from."""
     return {clip.info.person for clip in clips if clip.info.emotion == "neutral"}
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """One random view for all frames of a sample: mirror, zoom, stretch, turn, shift, colour, as portraits vary."""
-
-    mirror: bool
-    zoom: float
-    stretch: float
-    """Width over height, against the picture's own: faces differ by it."""
-    turn: float
-    """Radians, clockwise in the picture."""
-    shift: tuple[float, float]
-    gain: NDArray[np.float32]
-    offset: NDArray[np.float32]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> Augmentation:
-        """`strength` 0 gives the picture as it is."""
-        return cls(
-            mirror=bool(strength > 0 and rng.random() < 0.5),
-            zoom=float(np.exp(strength * rng.uniform(-0.12, 0.15))),
-            stretch=float(np.exp(strength * rng.normal(0, 0.06))),
-            turn=strength * float(rng.normal(0, 0.08)),
-            shift=(strength * rng.uniform(-0.06, 0.06), strength * rng.uniform(-0.06, 0.06)),
-            gain=(1 + strength * rng.uniform(-0.15, 0.15, 3)).astype(np.float32),
-            offset=(strength * rng.uniform(-0.1, 0.1, 3)).astype(np.float32),
-        )
-
-    def matrix(self, size: int) -> NDArray[np.float64]:
-        """Affine map (2,3) from pixels of the 256 px crop to pixels of the `size` px view."""
-        scale = self.zoom * size / CROP_SIZE
-        centre, target = (CROP_SIZE - 1) / 2, (size - 1) / 2
-        cos, sin = scale * np.cos(self.turn), scale * np.sin(self.turn)
-        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-self.stretch if self.mirror else self.stretch, 1.0])
-        return np.column_stack([turn, target + np.multiply(self.shift, size) - turn @ [centre, centre]])
-
-    def apply(self, clip: Clip, index: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Image (3,size,size) in [-1,1] and landmarks (68,2) in normalised coordinates of grid_sample, [-1,1]."""
-        import cv2
-
-        read = min(CROP_SIZE, 2 * size)
-        frame = clip.frame(index, read)
-        matrix = self.matrix(size)
-        # From pixels of the stored crop to pixels of the smaller picture that was read.
-        ratio = CROP_SIZE / read
-        reading = matrix.copy()
-        reading[:, 2] += matrix[:, :2] @ np.full(2, (ratio - 1) / 2)
-        reading[:, :2] *= ratio
-        view = cv2.warpAffine(frame, reading, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        image = view.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
-        image = np.clip(image * self.gain[:, None, None] + self.offset[:, None, None], -1, 1)
-        points = clip.landmarks[index] @ matrix[:, :2].T + matrix[:, 2]
-        if self.mirror:
-            points = points[MIRRORED]
-        return image, ((2 * points + 1) / size - 1).astype(np.float32)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic_write
+from ..checks import check_whole
 from ..errors import AudioError, EDTalkError
 from ..face.landmarks import LANDMARK_COUNT, face_height
 from ..progress import Progress
@@ -36,9 +37,9 @@ FPS = 25
 SHORTEST = 25
 """Frames; a shorter clip is not kept."""
 SMALLEST_FACE = 48
-"""Pixels from brows to chin in the video; a smaller face is too blurred to learn from."""
+"""Pixels from brows to chin in the video, for a crop of 256 px; a smaller face is too blurred to learn from."""
 SMALLEST_IN_CROP = 64
-"""Pixels from brows to chin in the 256 px crop; a smaller face moved too far for one box."""
+"""Pixels from brows to chin in a crop of 256 px; a smaller face moved too far for one box."""
 SPEECH_SWING_DB = 20
 """From the 10th to the 95th percentile of the sound's level. A lone voice pauses; music and noise hardly do.
 
@@ -81,12 +82,14 @@ def prepare(
     out: Path | str,
     *,
     cropped: bool = False,
+    size: int = CROP_SIZE,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Make clips of videos in the folder `out`. Videos that an earlier run finished with the same facts are kept.
 
-    `cropped`: the videos are square face crops already and are only scaled to 256 px. `workers`: processes.
+    `cropped`: the videos are square face crops already and are only scaled. `size`: side of the crops in pixels.
+    `workers`: processes.
     `progress` counts videos; whatever it raises ends the work, and a next run goes on from there.
 
     The sound is a sound file of the same name beside the video (for MEAD, the one in its `audio` folder), else the
@@ -95,6 +98,7 @@ def prepare(
     Returns the report on the whole store, which also lies there as report.json: unusable videos are listed with the
     reason and tried again next time. Raises EDTalkError when the folder cannot be used.
     """
+    size = check_whole(size, "The size of the crops", low=32, unit="pixels")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +108,7 @@ def prepare(
     waiting = []
     for video in videos:
         report.skipped.pop(video.name, None)
-        if _finished(video, report.clips.get(video.name, []), folder, cropped):
+        if _finished(video, report.clips.get(video.name, []), folder, cropped, size):
             report.kept += 1
         else:
             waiting.append(video)
@@ -112,7 +116,7 @@ def prepare(
     if progress is not None:
         progress(done, total)
     try:
-        for video, result in _prepared(waiting, folder, cropped, workers):
+        for video, result in _prepared(waiting, folder, cropped, size, workers):
             outdated = {clip["name"] for clip in report.clips.pop(video.name, [])}
             if isinstance(result, str):
                 report.skipped[video.name] = result
@@ -134,18 +138,18 @@ def prepare(
 
 
 def _prepared(
-    videos: Sequence[Video], folder: Path, cropped: bool, workers: int
+    videos: Sequence[Video], folder: Path, cropped: bool, size: int, workers: int
 ) -> Iterator[tuple[Video, list[dict[str, Any]] | str]]:
     """Videos in the order they are finished, with their clips or the reason why there are none."""
     if workers <= 1 or len(videos) <= 1:
         for video in videos:
-            yield video, _try_video(video, folder, cropped)
+            yield video, _try_video(video, folder, cropped, size)
         return
     # A fresh interpreter for each: forking a process that runs torch's threads can hang.
     pool = ProcessPoolExecutor(min(workers, len(videos)), multiprocessing.get_context("spawn"), _one_thread)
     try:
         futures: dict[Future[list[dict[str, Any]] | str], Video] = {
-            pool.submit(_try_video, video, folder, cropped): video for video in videos
+            pool.submit(_try_video, video, folder, cropped, size): video for video in videos
         }
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -161,14 +165,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _try_video(video: Video, folder: Path, cropped: bool) -> list[dict[str, Any]] | str:
+def _try_video(video: Video, folder: Path, cropped: bool, size: int) -> list[dict[str, Any]] | str:
     try:
-        return prepare_video(video, folder, cropped=cropped)
+        return prepare_video(video, folder, cropped=cropped, size=size)
     except EDTalkError as error:
         return str(error)
 
 
-def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[dict[str, Any]]:
+def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: int = CROP_SIZE) -> list[dict[str, Any]]:
     """Make the clips of one video and say what they are (see Report.clips).
 
     The first is called like the video, further ones NAME~2, NAME~3 ... Raises EDTalkError with the reason when the
@@ -202,10 +206,10 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[
             # Lips that go on after the sound has ended would teach that silence speaks.
             length = min(length, len(sound) // FRAME_SAMPLES)
         box = (0, 0, width, height) if cropped else clipped_box(piece.box, width, height)
-        crop = VideoCrop(box, (width, height), CROP_SIZE)
+        crop = VideoCrop(box, (width, height), size)
         landmarks = np.stack(piece.landmarks[:length])
         in_crop = transform(landmarks.reshape(-1, 2), crop.matrix).reshape(-1, LANDMARK_COUNT, 2)
-        if reason := _unusable(landmarks, in_crop):
+        if reason := _unusable(landmarks, in_crop, size):
             reasons.append(reason)
             continue
         shown = itertools.islice(frames, start - position, start - position + length)
@@ -213,23 +217,23 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False) -> list[
         position = start + length
         name = f"{video.name}~{len(clips) + 1}" if clips else video.name
         info = ClipInfo(name, video.person, video.split, video.emotion, video.level, video.license, speech)
-        write_clip(folder / f"{name}.safetensors", info, encoded, in_crop.astype(np.float32), mel)
-        clips.append({**asdict(info), "frames": length, "sound": mel is not None, "cropped": cropped})
+        write_clip(folder / f"{name}.safetensors", info, encoded, in_crop.astype(np.float32), mel, size)
+        clips.append({**asdict(info), "frames": length, "sound": mel is not None, "cropped": cropped, "size": size})
     if not clips:
         raise EDTalkError(" ".join(dict.fromkeys(reasons)))
     return clips
 
 
-def _unusable(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64]) -> str:
-    """Why a clip with these landmarks (T,68,2), in the video and in the crop, is of no use; empty if it is."""
+def _unusable(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64], size: int) -> str:
+    """Why a clip is of no use; empty if it is. Landmarks (T,68,2) in the video and in its crop of `size` px."""
     if len(landmarks) < SHORTEST:
         return f"The face is in it for {len(landmarks)} frames in a row, and {SHORTEST} are needed."
-    size = float(face_height(landmarks).mean())
-    if size < SMALLEST_FACE:
-        return f"The face is {size:.0f} pixels high, and {SMALLEST_FACE} are needed."
-    size = float(face_height(in_crop).mean())
-    if size < SMALLEST_IN_CROP:
-        return f"The face fills {size:.0f} of the crop's {CROP_SIZE} pixels, and {SMALLEST_IN_CROP} are needed."
+    height, smallest = face_height(landmarks).mean(), SMALLEST_FACE * size / CROP_SIZE
+    if height < smallest:
+        return f"The face is {height:.0f} pixels high, and {smallest:.0f} are needed."
+    height, smallest = face_height(in_crop).mean(), SMALLEST_IN_CROP * size / CROP_SIZE
+    if height < smallest:
+        return f"The face fills {height:.0f} of the crop's {size} pixels, and {smallest:.0f} are needed."
     return ""
 
 
@@ -258,7 +262,7 @@ def sounds_like_speech(mel: NDArray[np.float32]) -> bool:
     return bool(np.percentile(level, 95) - np.percentile(level, 10) >= SPEECH_SWING_DB)
 
 
-def _finished(video: Video, clips: list[dict[str, Any]], folder: Path, cropped: bool) -> bool:
+def _finished(video: Video, clips: list[dict[str, Any]], folder: Path, cropped: bool, size: int) -> bool:
     """Whether these clips, as the report of an earlier run lists them, are there and say the same of the video."""
     told = {name: getattr(video, name) for name in ("person", "split", "emotion", "level", "license")}
     told["cropped"] = cropped
@@ -269,7 +273,8 @@ def _finished(video: Video, clips: list[dict[str, Any]], folder: Path, cropped: 
         if not same:
             return False
         try:
-            Clip(folder / f"{clip['name']}.safetensors")
+            if Clip(folder / f"{clip['name']}.safetensors").size != size:
+                return False
         except (EDTalkError, OSError):
             return False
     return bool(clips)

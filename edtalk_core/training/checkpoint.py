@@ -12,18 +12,24 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..atomic import atomic_write
 from ..errors import EDTalkError
 from ..model import EDTalk
-from .config import TrainingConfig
+from .settings import TrainingSettings
 
 KEPT = 2
 """Checkpoints kept in a run's folder."""
 
 
+def checkpoint_path(out: Path, step: int) -> Path:
+    """The checkpoint of a step in a run's folder."""
+    return out / f"checkpoint-{step:06d}.safetensors"
+
+
 def latest_checkpoint(out: Path) -> Path | None:
     """The newest checkpoint of a run's folder."""
-    found = sorted(out.glob("checkpoint-*.safetensors"))
-    return found[-1] if found else None
+    checkpoints = sorted(out.glob("checkpoint-*.safetensors"))
+    return checkpoints[-1] if checkpoints else None
 
 
 def save_training(
@@ -33,7 +39,7 @@ def save_training(
     parameters: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],
-    config: TrainingConfig,
+    settings: TrainingSettings,
 ) -> Path:
     """Write `checkpoint-STEP.safetensors` at once and drop the oldest."""
     from safetensors.torch import save_file
@@ -55,12 +61,11 @@ def save_training(
         "fps": f"{model.fps:g}",
         "presets": json.dumps(model.presets),
         "training_step": str(step),
-        "training_config": json.dumps(asdict(config)),
+        "training_config": json.dumps(asdict(settings)),
     }
-    path = out / f"checkpoint-{step:06d}.safetensors"
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata=metadata)
-    temporary.replace(path)
+    path = checkpoint_path(out, step)
+    with atomic_write(path) as partial:
+        save_file(tensors, partial, metadata=metadata)
     for old in sorted(out.glob("checkpoint-*.safetensors"))[:-KEPT]:
         old.unlink()
     return path

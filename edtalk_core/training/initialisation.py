@@ -208,10 +208,5 @@ def grow(model: EDTalk, channels: int) -> EDTalk:
 
 def small_channels(resolution: int) -> dict[int, int]:
     """Feature channels of the demo model: a quarter of the published widths, cheap where pixels are many."""
-    widths = {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 16}
+    widths = {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8, 1024: 4}
     return {px: width for px, width in widths.items() if px <= resolution}
-
-
-def count(parameters: list[Tensor]) -> int:
-    """Number of scalars."""
-    return sum(parameter.numel() for parameter in parameters)

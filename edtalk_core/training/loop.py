@@ -6,7 +6,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,157 +19,197 @@ from ..errors import EDTalkError
 from ..media.picture import write_picture
 from ..model import EDTalk
 from ..networks.sizes import ModelSizes
+from ..progress import Progress
 from .checkpoint import latest_checkpoint, load_training, save_training
-from .config import TrainingConfig
 from .curves import LossCurves
 from .initialisation import grow, identity_copy, small_channels
-from .stages import STAGES
+from .settings import TrainingSettings
+from .stages import stage_class
 
 logger = logging.getLogger("edtalk")
 
 WARM_UP = 100
 
 
-def starting_model(config: TrainingConfig) -> EDTalk:
-    """The model a run starts from: `config.init` (grown where it is smaller), or a new identity copy."""
+def starting_model(settings: TrainingSettings) -> EDTalk:
+    """The model a run starts from: `settings.init` (grown where it is smaller), or a new identity copy.
+
+    It has all networks that the stage needs.
+    """
     from ..checkpoints.loading import load_model
 
-    if config.init:
-        model = load_model(config.init)
-        while model.sizes.resolution < config.resolution:
+    if settings.init:
+        model = load_model(settings.init)
+        while model.sizes.resolution < settings.resolution:
             size = model.sizes.resolution * 2
-            model = grow(model, (config.channels or small_channels(size))[size])
-        if model.sizes.resolution != config.resolution:
+            model = grow(model, _channels(settings, size)[size])
+        if model.sizes.resolution != settings.resolution:
             raise EDTalkError(
-                f"{config.init} renders {model.sizes.resolution} px, more than the resolution {config.resolution}."
+                f"{settings.init} renders {model.sizes.resolution} px, more than the resolution {settings.resolution}."
             )
-        return model.train()
-    sizes = ModelSizes(
-        resolution=config.resolution,
-        style=config.style,
-        lip=config.lip,
-        pose=config.pose,
-        expression=config.expression,
-        channels=config.channels or small_channels(config.resolution),
-        expression_hidden=config.expression_hidden,
-    )
-    model = EDTalk(sizes)
-    identity_copy(model)
+        model.train()
+    else:
+        model = EDTalk(
+            ModelSizes(
+                resolution=settings.resolution,
+                style=settings.style,
+                lip=settings.lip,
+                pose=settings.pose,
+                expression=settings.expression,
+                channels=_channels(settings, settings.resolution),
+                expression_hidden=settings.expression_hidden,
+            )
+        )
+        identity_copy(model)
+    stage_class(settings.stage).complete(model, settings)
     return model
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
+def _channels(settings: TrainingSettings, size: int) -> dict[int, int]:
+    channels = settings.channels or small_channels(size)
+    if size not in channels:
+        raise EDTalkError(f"channels says nothing of {size} px: add the feature channels there, {size}: NUMBER.")
+    return channels
+
+
+def learning_rate(settings: TrainingSettings, step: int) -> float:
     """Step size at a step: linear warm-up, then constant or a cosine to a tenth."""
-    rate = config.learning_rate * min(1.0, (step + 1) / WARM_UP)
-    if config.decay:
-        rate *= 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / config.steps))
+    rate = settings.learning_rate * min(1.0, (step + 1) / WARM_UP)
+    if settings.decay:
+        rate *= 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / settings.steps))
     return rate
 
 
-def train(config: TrainingConfig, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """Run a stage to its last step and return the final checkpoint. Resumes by itself from the folder `config.out`.
+def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
+    """Run a stage to its last step and return the final checkpoint. Resumes by itself from the folder `settings.out`.
 
     A run that is killed and started again gives the same weights as one that was not: a batch depends on seed, step
     and process only. Under `accelerate launch` it runs on several devices or machines.
     Raises EDTalkError for unusable data or checkpoints; whatever `progress` raises ends the run after a checkpoint.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import set_seed
-
-    accelerator = Accelerator(mixed_precision=config.precision)
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    set_seed(config.seed)
-    model = starting_model(config)
-    stage = STAGES[config.stage](model, config)
-    checkpoint = latest_checkpoint(out)
-    if checkpoint is None:
-        stage.begin()
-    parameters = dict(stage.learning())
-    optimizer = torch.optim.Adam(list(parameters.values()), lr=config.learning_rate, betas=config.betas)
-    average = {name: value.detach().clone() for name, value in parameters.items() if not name.startswith("helper.")}
-    step = 0
-    if checkpoint is not None:
-        step = load_training(checkpoint, model, parameters, optimizer, average)
-        logger.info("Resuming %s at step %d", checkpoint, step)
-    wrapped, optimizer = accelerator.prepare(stage, optimizer)
-    (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
-    average = {name: value.to(accelerator.device) for name, value in average.items()}
-    curves = LossCurves(out, step) if accelerator.is_main_process else None
-    whole = True
-
-    def save() -> Path:
-        return save_training(out, step, model, parameters, optimizer, average, config)
-
+    run = _Run(settings)
+    curves = LossCurves(run.out, run.step) if run.is_main else None
     try:
-        while step < config.steps:
+        while run.step < settings.steps:
             started = time.perf_counter()
-            rng = np.random.default_rng([config.seed, 0, step, accelerator.process_index])
-            batch = {name: value.to(accelerator.device) for name, value in stage.batch(rng).items()}
-            # Dropout too depends on nothing but seed, step and process.
-            torch.manual_seed(int(rng.integers(2**31)))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            with accelerator.autocast():
-                losses = wrapped(batch)
-            total = sum((stage.weight(name) * loss for name, loss in losses.items()), torch.zeros(()))
-            if not torch.isfinite(total):
-                raise EDTalkError(
-                    f"The loss is {total.item()} at step {step}: lower the learning rate ({config.learning_rate}) or "
-                    'use precision "no".'
-                )
-            optimizer.zero_grad()
-            accelerator.backward(total)
-            accelerator.clip_grad_norm_(parameters.values(), 1.0)
-            whole = False
-            optimizer.step()
-            step += 1
-            decay = min(config.ema, step / (step + 10))
-            with torch.no_grad():
-                for name, value in average.items():
-                    value.lerp_(parameters[name], 1 - decay)
-            whole = True
+            losses = run.advance()
             if curves is not None:
-                curves.add(step, {"total": total, **losses}, time.perf_counter() - started)
-                if step % config.checkpoint_every == 0 or step == config.steps:
-                    save()
-                if step % config.sample_every == 0 or step == config.steps:
-                    with _Averaged(parameters, average):
-                        sheet = stage.sheet()
-                    if sheet is not None:
-                        write_picture(out / f"sheet-{step:06d}.png", sheet)
+                curves.add(run.step, losses, time.perf_counter() - started)
+                if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
+                    run.save()
+                if run.step % settings.sample_every == 0 or run.step == settings.steps:
+                    run.write_sheet()
             if progress is not None:
-                progress(step, config.steps)
+                progress(run.step, settings.steps)
     except BaseException:
         # Nothing is lost on cancel; a run that resumes here equals one that was never stopped, which a checkpoint from
         # the middle of an update would not.
-        if accelerator.is_main_process and step and whole:
-            save()
+        if run.is_main and run.step and not run.in_update:
+            run.save()
         raise
     finally:
         if curves is not None:
             curves.close()
-    result = latest_checkpoint(out)
-    if result is None:
-        raise EDTalkError(f"The run in {out} had nothing to do: steps is {config.steps}.")
-    return result
+    # The other processes find the last checkpoint once the main one has written it.
+    run.accelerator.wait_for_everyone()
+    checkpoint = latest_checkpoint(run.out)
+    if checkpoint is None:
+        raise EDTalkError(f"The run in {run.out} had nothing to do: steps is {settings.steps}.")
+    return checkpoint
 
 
-class _Averaged:
-    """Puts the averaged weights in place for a while."""
+class _Run:
+    """A stage with its optimizer and averaged weights, at the step at which its folder's last checkpoint was made."""
 
-    def __init__(self, parameters: dict[str, torch.nn.Parameter], average: dict[str, Tensor]) -> None:
-        self.parameters, self.average = parameters, average
+    def __init__(self, settings: TrainingSettings) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+        from accelerate.utils import set_seed
 
-    def _swap(self) -> None:
+        # The precision of a process's first Accelerator holds for all that follow; stages have their own.
+        AcceleratorState._reset_state()
+        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.is_main = self.accelerator.is_main_process
+        self.settings = settings
+        self.out = Path(settings.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        set_seed(settings.seed)
+        self.model = starting_model(settings)
+        self.stage = stage_class(settings.stage)(self.model, settings)
+        checkpoint = latest_checkpoint(self.out)
+        if checkpoint is None:
+            self.stage.begin()
+        self.parameters = dict(self.stage.learning())
+        optimizer = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate, betas=settings.betas)
+        average = {
+            name: value.detach().clone() for name, value in self.parameters.items() if not name.startswith("helper.")
+        }
+        self.step = 0
+        if checkpoint is not None:
+            self.step = load_training(checkpoint, self.model, self.parameters, optimizer, average)
+            logger.info("Resuming %s at step %d", checkpoint, self.step)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.stage, optimizer)
+        if self.is_main:
+            (self.out / "config.json").write_text(json.dumps(asdict(settings), indent=1))
+        self.average = {name: value.to(self.accelerator.device) for name, value in average.items()}
+        self.in_update = False
+        """Whether weights, optimizer and averages are of different steps."""
+
+    def advance(self) -> dict[str, Tensor]:
+        """Make one step, and return its losses and their weighted total. Raises EDTalkError when that is not finite."""
+        settings, accelerator = self.settings, self.accelerator
+        rng = np.random.default_rng([settings.seed, 0, self.step, accelerator.process_index])
+        batch = {name: value.to(accelerator.device) for name, value in self.stage.batch(rng).items()}
+        # Dropout too depends on nothing but seed, step and process.
+        torch.manual_seed(int(rng.integers(2**31)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, self.step)
+        with accelerator.autocast():
+            losses = self.wrapped(batch)
+        total = self.stage.total(losses)
+        if not torch.isfinite(total):
+            raise EDTalkError(
+                f"The loss is {total.item()} at step {self.step}: lower the learning rate "
+                f'({settings.learning_rate}) or use precision "no".'
+            )
+        self.optimizer.zero_grad()
+        accelerator.backward(total)
+        accelerator.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.in_update = True
+        self.optimizer.step()
+        self.step += 1
+        decay = min(settings.ema, self.step / (self.step + 10))
         with torch.no_grad():
             for name, value in self.average.items():
-                kept = value.clone()
-                value.copy_(self.parameters[name])
-                self.parameters[name].copy_(kept)
+                value.lerp_(self.parameters[name], 1 - decay)
+        self.in_update = False
+        return {"total": total, **losses}
 
-    def __enter__(self) -> None:
-        self._swap()
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        return save_training(
+            self.out, self.step, self.model, self.parameters, self.optimizer, self.average, self.settings
+        )
 
-    def __exit__(self, *_: object) -> None:
+    def write_sheet(self) -> None:
+        """Write the stage's sample sheet, as the averaged weights render it."""
+        with self._averaged():
+            sheet = self.stage.sheet()
+        if sheet is not None:
+            write_picture(self.out / f"sheet-{self.step:06d}.png", sheet)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the averaged weights in place for a while."""
         self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, value in self.average.items():
+            current = value.clone()
+            value.copy_(self.parameters[name])
+            self.parameters[name].copy_(current)

@@ -6,11 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import TrainingConfig
-
-MOUTH, EYES, BROWS, INNER_LIPS = slice(48, 68), slice(36, 48), slice(17, 27), slice(60, 68)
-"""Landmarks of the mouth, of the eyes, of the brows and of the inner lips among the 68."""
-
 
 def pyramid_l1(image: Tensor, target: Tensor, levels: int = 3, weight: Tensor | None = None) -> Tensor:
     """Mean absolute difference at full size and at `levels`-1 halvings, averaged. `weight` (B,1,S,S) per pixel."""
@@ -176,7 +171,6 @@ class VGGPerceptual(nn.Module):
         return total / len(self.LAYERS)
 
 
-def perceptual_loss(config: TrainingConfig) -> nn.Module:
-    """VGG's features when `options.vgg` names a file with torchvision's VGG-19 weights, else oriented gradients."""
-    weights = config.options.get("vgg")
-    return VGGPerceptual(weights) if weights else GradientPerceptual()
+def perceptual_loss(vgg_file: str) -> nn.Module:
+    """VGG's features by a file with torchvision's VGG-19 weights, or without one (empty) oriented gradients."""
+    return VGGPerceptual(vgg_file) if vgg_file else GradientPerceptual()

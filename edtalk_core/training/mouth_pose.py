@@ -6,53 +6,81 @@ back from the mouth weights of the one and the pose weights of the other, and B 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .autoencoder import LIP_AND_POSE
+from ..data.clips import ClipStore
+from ..model import EDTalk
+from .frame_edits import swap_mouth
+from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
+from .image_stage import LIP_AND_POSE, ImageStageSettings, frame_sampler, reading_loss
+from .initialisation import fit_heads
 from .losses import feature_loss
-from .mouth_swap import swap_mouth
-from .reconstruction import ReconstructionStage, reading_loss
-from .stage import stack, tile
+from .stage import Stage, stack, tile
+from .typed_settings import Count, NotNegative, Positive
+
+SHOWN = 8
+"""Samples on a sheet."""
 
 
-class MouthPose(ReconstructionStage):
+@dataclass(frozen=True, kw_only=True)
+class MouthPoseLosses:
+    """Weights of the losses. A rendering of which no loss counts is left out."""
+
+    cross_reconstruction: ImageLossWeights = ImageLossWeights()
+    self_reconstruction: ImageLossWeights = ImageLossWeights()
+    feature: NotNegative = 1.0
+    """exp(-cos) between the directions read off swapped and plain frames (L_fea)."""
+    reading: NotNegative = 0.0
+    """Distance of the weights read off a frame from those that its landmarks measure (our small-data recipe)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MouthPoseSettings(ImageStageSettings):
+    """Settings of the stage "mouth-pose"."""
+
+    stage: Literal["mouth-pose"] = "mouth-pose"
+    losses: MouthPoseLosses = MouthPoseLosses()
+    batch: Count = 4
+    learning_rate: Positive = 2e-3
+
+
+class MouthPose(Stage):
     """Cross-reconstruction, self-reconstruction and feature loss (L_rec, L_self, L_fea; all weighted 1).
 
     As in the paper encoder and generator stay frozen unless `train` names them.
     """
 
-    NAME = "mouth-pose"
+    SETTINGS = MouthPoseSettings
     TRAINED = LIP_AND_POSE
-    DEFAULTS: ClassVar = {
-        "losses": {
-            "cross_l1": 1.0,
-            "cross_perceptual": 1.0,
-            "cross_flow": 0.0,
-            "cross_outside": 0.0,
-            "self_l1": 1.0,
-            "self_perceptual": 1.0,
-            "self_flow": 0.0,
-            "self_outside": 0.0,
-            "feature": 1.0,
-            "reading": 0.0,
-            "adversarial": 0.0,
-        },
-        "batch": 4,
-        "learning_rate": 2e-3,
-    }
 
-    def frames(self) -> int:
-        """Identity, A and B."""
-        return 3
+    def __init__(self, model: EDTalk, settings: MouthPoseSettings) -> None:
+        super().__init__(model, settings)
+        self.settings, self.losses = settings, settings.losses
+        self.store = ClipStore(settings.data)
+        adversarial = self.losses.cross_reconstruction.adversarial or self.losses.self_reconstruction.adversarial
+        self.image_losses = ImageLosses(settings.pixel_weights, settings.vgg_file, model.sizes if adversarial else None)
+        # Identity, A and B.
+        self.sampler = frame_sampler(model, settings, self.store, frames=3, measured=bool(self.losses.reading))
+        self.shown = self.draw(np.random.default_rng([settings.seed, 1]), SHOWN)
+
+    def begin(self) -> None:
+        """See `fit_heads`."""
+        if self.settings.fit_heads:
+            fit_heads(self.model, self.store.clips)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """See `draw`."""
+        return self.draw(rng, self.settings.batch)
 
     def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
-        """As the base class, and "swapped" (B,2,3,S,S): A with the mouth of B, B with the mouth of A."""
-        batch = super().draw(rng, samples)
+        """As `FrameSampler.draw`, and "swapped" (B,2,3,S,S): A with the mouth of B, B with the mouth of A."""
+        batch = self.sampler.draw(rng, samples)
         swapped = []
         for images, points in zip(batch["images"].numpy(), batch["landmarks"].numpy(), strict=True):
             _, a, b = images
@@ -82,7 +110,7 @@ class MouthPose(ReconstructionStage):
         two_latents = torch.cat([latent, latent])
         two_features = [torch.cat([feature, feature]) for feature in features]
         losses: dict[str, Tensor] = {}
-        if self.weight("reading"):
+        if self.losses.reading:
             # A swapped frame has the pose of the one and the mouth of the other.
             frames = [(lip_a, 1, pose_a, 1), (lip_b, 2, pose_b, 2)]
             frames += [(lip_b_mouth_a, 1, pose_a_mouth_b, 1), (lip_a_mouth_b, 2, pose_b_mouth_a, 2)]
@@ -94,13 +122,13 @@ class MouthPose(ReconstructionStage):
                     for lip, mouth, pose, head in frames
                 ]
             ).mean()
-        for name, direction in (("cross", cross), ("self", plain)):
-            if not (self.weight(f"{name}_l1") or self.weight(f"{name}_perceptual")):
-                continue
-            image, flows = self.model.dec.render(two_latents + direction, two_features)
-            own = self.image_losses(image, target, flows, source_points, target_points)
-            losses |= {f"{name}_{loss}": value for loss, value in own.items()}
-        if self.weight("feature"):
+        for name, direction in (("cross_reconstruction", cross), ("self_reconstruction", plain)):
+            weights = getattr(self.losses, name)
+            if counting(weights):
+                image, flows = self.model.dec.render(two_latents + direction, two_features)
+                rendering = Rendering(image.float(), target, flows, source_points, target_points)
+                losses |= {f"{name}.{loss}": value for loss, value in self.image_losses(rendering, weights).items()}
+        if self.losses.feature:
             q = bank.to(lip)
             lips, poses = q[:, : self.model.sizes.lip], q[:, self.model.sizes.lip :][:, : self.model.sizes.pose]
             losses["feature"] = feature_loss(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from ..data.pose_clips import PoseClip, pose_clips
 from ..data.tracks import motion_tracks
 from ..model import EDTalk
 from ..networks.pose_flow import SPECTRUM, PoseFlow
-from .config import TrainingConfig
+from .settings import TrainingSettings
 from .stage import Stage
+from .typed_settings import Count, NotNegative, Positive, Range, Share
 
 
 class PoseWindows:
@@ -85,66 +87,111 @@ def negative_log_likelihood(flow: PoseFlow, batch: dict[str, Tensor]) -> Tensor:
     return -(flow.log_prob(batch["pose"], audio)[:, 1:] * known).sum() / known.sum()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoseFlowLosses:
+    """Weights of the losses."""
+
+    likelihood: NotNegative = 1.0
+    """Negative log-likelihood, in nats a frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseWindowSettings:
+    """Samples, see `PoseWindows`."""
+
+    frames: Annotated[int, Range("a whole number of at least 2", 2)] = 100
+    """Consecutive frames of a sample."""
+    amplitude: NotNegative = 0.5
+    """Deviation of the logarithm of a random gain on a sample's movement: people move alike by different amounts."""
+    noise: NotNegative = 0.05
+    """Deviation of the noise added to poses, in units of the movement from frame to frame."""
+    silence: Share = 0.2
+    """Share of samples with speech that are shown without it, so that the flow also works without sound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSizes:
+    """Sizes of a new flow, see `PoseFlow`."""
+
+    steps: Count = 6
+    """Steps of the flow (K)."""
+    width: Count = 48
+    """Width of the couplings' transformers."""
+    span: Count = 50
+    """Frames that they look back."""
+    audio: Count = 16
+    """Audio features of a frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseFlowSettings(TrainingSettings):
+    """Settings of the stage "pose-flow"."""
+
+    stage: Literal["pose-flow"] = "pose-flow"
+    losses: PoseFlowLosses = PoseFlowLosses()
+    windows: PoseWindowSettings = PoseWindowSettings()
+    new_flow: FlowSizes = FlowSizes()
+    measured_weights: bool = False
+    """Learn from the poses that landmarks measure instead of those that the model reads: steadier than what a young
+    encoder reads."""
+    batch: Count = 16
+    learning_rate: Positive = 1e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    decay: bool = True
+    steps: Count = 1000
+    ema: Share = 0.995
+    # Densities are differences of large numbers, and the flow costs next to nothing.
+    precision: Literal["no", "fp16", "bf16"] = "no"
+
+
 class PoseFlowStage(Stage):
-    """Negative log-likelihood of pose weights read off all clips; those without speech teach motion without sound.
+    """Negative log-likelihood of pose weights read off all clips; those without speech teach motion without sound."""
 
-    Options: `window` (100 frames), `amplitude`, `noise` and `silence` of `PoseWindows`, and the sizes of a new flow:
-    `flow_steps` (K, 6), `width` (48), `span` (50), `audio` (16).
-    """
-
-    NAME = "pose-flow"
+    SETTINGS = PoseFlowSettings
     TRAINED = ("pose_flow.",)
-    DEFAULTS: ClassVar = {
-        "losses": {"likelihood": 1.0},
-        "batch": 16,
-        "learning_rate": 1e-3,
-        "betas": (0.9, 0.98),
-        "decay": True,
-        "steps": 1000,
-        "ema": 0.995,
-        # Densities are differences of large numbers, and the flow costs next to nothing.
-        "precision": "no",
-    }
 
-    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
-        options = config.options
-        is_new = model.pose_flow is None
-        if is_new:
-            model.pose_flow = PoseFlow(
-                model.sizes.pose,
-                int(options.get("flow_steps", 6)),
-                int(options.get("width", 48)),
-                int(options.get("span", 50)),
-                int(options.get("audio", 16)),
-            )
-        super().__init__(model, config)
-        assert model.pose_flow is not None
-        self.flow = model.pose_flow
-        store = ClipStore(config.data)
-        tracks = motion_tracks(model, store, config.options.get("measured", False), config.out)
-        self.clips = pose_clips(store, tracks)
-        if is_new:
-            self.flow.initialise([clip.pose for clip in self.clips])
-        varied = {name: float(options[name]) for name in ("amplitude", "noise", "silence") if name in options}
-        self.windows = PoseWindows(self.clips, int(options.get("window", 100)), **varied)
+    def __init__(self, model: EDTalk, settings: PoseFlowSettings) -> None:
+        super().__init__(model, settings)
+        self.settings = settings
+        self.clips = training_clips(model, settings)
+        windows = settings.windows
+        self.windows = PoseWindows(
+            self.clips, windows.frames, amplitude=windows.amplitude, noise=windows.noise, silence=windows.silence
+        )
+
+    @classmethod
+    def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
+        """Add a new flow where there is none: a random walk with the statistics of the clips."""
+        assert isinstance(settings, PoseFlowSettings)
+        if model.pose_flow is None:
+            sizes = settings.new_flow
+            model.pose_flow = PoseFlow(model.sizes.pose, sizes.steps, sizes.width, sizes.span, sizes.audio)
+            model.pose_flow.initialise([clip.pose for clip in training_clips(model, settings)])
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Windows of clips, see `PoseWindows.draw`."""
-        return self.windows.draw(rng, self.config.batch)
+        return self.windows.draw(rng, self.settings.batch)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss likelihood: nats per frame, the lower the better; it may be below 0."""
-        return {"likelihood": negative_log_likelihood(self.flow, batch)}
+        assert self.model.pose_flow is not None
+        return {"likelihood": negative_log_likelihood(self.model.pose_flow, batch)}
 
     def sheet(self) -> NDArray[np.uint8]:
         """Curves of the pose weights over time: a clip as it was, and below it three samples for its speech."""
         speaking = [clip for clip in self.clips if clip.spectra is not None] or self.clips
         clip = max(speaking, key=lambda candidate: len(candidate.pose))
-        flow = copy.deepcopy(self.flow).cpu().eval()
+        flow = copy.deepcopy(self.model.pose_flow).cpu().eval()
         with torch.no_grad():
             audio = None if clip.spectra is None else flow.hear(clip.spectra[None])[0]
             samples = [flow.sample(len(clip.pose), audio, seed=seed, first=clip.pose[0]) for seed in range(3)]
         return draw_curves([(pose - flow.mean) / flow.deviation for pose in (clip.pose, *samples)])
+
+
+def training_clips(model: EDTalk, settings: PoseFlowSettings) -> list[PoseClip]:
+    """Head motion and voice of all training clips."""
+    store = ClipStore(settings.data)
+    return pose_clips(store, motion_tracks(model, store, settings.measured_weights, settings.out))
 
 
 def draw_curves(rows: Sequence[Tensor], height: int = 160, pixels_a_frame: int = 2) -> NDArray[np.uint8]:

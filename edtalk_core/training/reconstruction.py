@@ -1,235 +1,269 @@
-"""What the image stages share: frames of one clip, losses between a rendered image and the frame it should be."""
+"""Stages 1 and 3: one frame of a pair is moved to look like the other, by the weights that are read off that one.
+
+- autoencoder: encoder and generator, as LIA. Heads, lip and pose bases learn along: their weights are the bottleneck
+  through which all motion passes.
+- expression: the expression space learns what mouth and pose leave unsaid (self-reconstruction complementary learning).
+  Everything before is frozen. Mouth and pose come from the driver frame itself, so that all that is left to reconstruct
+  is the expression.
+- finetune: one person.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.clips import Augmentation, Clip, ClipStore, seen_neutral
-from ..data.landmark_motion import SPREAD, LandmarkMotion
+from ..data.clips import ClipStore
+from ..errors import ArgumentError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
-from ..networks.encoder import Encoder
-from ..networks.sizes import ModelSizes
-from .config import TrainingConfig
+from .frame_edits import still_part
+from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
+from .image_stage import ENCODER_AND_GENERATOR, LIP_AND_POSE, ImageStageSettings, frame_sampler, reading_loss
 from .initialisation import fit_heads
-from .losses import (
-    BROWS,
-    EYES,
-    INNER_LIPS,
-    MOUTH,
-    flow_loss,
-    landmark_flow,
-    landmark_weight,
-    outside_loss,
-    perceptual_loss,
-    pyramid_l1,
-)
-from .mouth_swap import match_colours, move_landmarks, swap_mouth
-from .stage import Stage, frozen, stack
+from .landmark_locator import LandmarkLocator
+from .losses import still_loss
+from .sampling import EmotionalSampling, two_moods
+from .settings import TrainingSettings
+from .stage import Stage, tile
+from .typed_settings import Count, NotNegative, Positive, Share
 
-IMAGE_LOSSES = ("l1", "perceptual", "flow", "outside", "still", "adversarial")
-"""Losses that need a rendered image."""
-LIP_GAIN = 3.0
-NEAR_FRAMES = 13
-CANDIDATES = 8
-FLOW_SIZE = 64
-"""Side at which the landmarks' flow is computed; finer, it has nothing more to say."""
+SHOWN = 8
+"""Samples on a sheet."""
 
 
-class ReconstructionStage(Stage):
-    """L1, perceptual, adversarial and landmark-flow losses.
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionLosses(ImageLossWeights):
+    """Weights of the losses. Where none looks at an image, none is rendered."""
 
-    `options.near`: share of the samples whose frames lie within half a second (0): the head hardly moves in between,
-    so that what is left to learn is the mouth.
+    still: NotNegative = 0.0
+    """How much changes outside the lower face when rendered once more with the lips of another sample; or, for every
+    other sample of a stage that trains expressions, outside the face with its expression."""
+    reading: NotNegative = 0.0
+    """Distance of the weights read off a frame from those that its landmarks measure (our small-data recipe)."""
+    landmarks: NotNegative = 0.0
+    """Distance of the landmarks that a helper finds in what the encoder makes of a frame, in pixels of 256."""
 
-    `options.contrast`: share of the samples whose second frame is the one of CANDIDATES whose mouth differs most in
-    opening, or every other time whose eyes do (0): mouths are nearly shut most of the time, and eyes open.
 
-    `options.swapped`: share of the samples whose second frame is the first with the mouth of the second, or the second
-    with the mouth of the first (0): cross-reconstruction, which tells the generator that lips move nothing else, and
-    that a head moves without its lips.
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionSettings(ImageStageSettings):
+    """Settings of the stages that move one frame of a pair to look like the other."""
 
-    `options.expressed`: share of the samples whose second frame is warped to another expression (0): that of an
-    emotion, as the labelled clips have it, or any. Few people were filmed in eight emotions; so everybody shows them.
-    It needs `options.taught` or the loss "reading", which know the weights of what was drawn.
+    losses: ReconstructionLosses = ReconstructionLosses()
+    measured_weights_share: Share = 0.0
+    """Share of the samples rendered from measured instead of read weights, so that the generator learns what they mean
+    while the encoder still learns to read."""
 
-    `options.mouth`, `options.eyes`, `options.inside`: how much more the pixels there count in L1 (4 and 2), and those
-    between the lips (0), where there may be nothing in the source that could be moved there. `options.vgg`: a file with
-    torchvision's VGG-19 weights for the perceptual loss. `options.taught`: share of the samples rendered from measured
-    instead of read weights, so that the generator learns what they mean while the encoder still learns to read.
-    `options.fit`: at the start, fit the heads to the landmarks and tie them to the banks (see `fit_heads`; false).
-    """
 
-    SHOWN = 8
-    """Samples on a sheet."""
+class Reconstruction(Stage):
+    """A sampler of pairs, image losses, and what landmarks tell; the stages below say what learns."""
 
-    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
-        super().__init__(model, config)
-        self.store = ClipStore(config.data)
-        self.perceptual = perceptual_loss(config)
-        self.discriminator: Encoder | None = None
-        if self._wants("adversarial"):
-            # LIA's discriminator is its encoder's trunk with one number at the end.
-            self.discriminator = Encoder(ModelSizes(**{**model.sizes.__dict__, "style": 1}))
-        self.measure: LandmarkMotion | None = None
-        if self.weight("reading") or config.options.get("taught", 0):
-            self.measure = LandmarkMotion(self.store.clips, model.sizes.lip, model.sizes.expression)
-            if config.options.get("expressed"):
-                self._moods, self._spread = self._expressions(self.measure)
-        self.shown = self.draw(np.random.default_rng([config.seed, 1]), self.SHOWN)
+    TRACKS: ClassVar[tuple[str, ...]]
+    """Tracks that take part."""
+
+    def __init__(self, model: EDTalk, settings: ReconstructionSettings) -> None:
+        super().__init__(model, settings)
+        self.settings, self.losses = settings, settings.losses
+        self.store = ClipStore(settings.data)
+        self.image_losses = ImageLosses(
+            settings.pixel_weights, settings.vgg_file, model.sizes if self.losses.adversarial else None
+        )
+        self.locator = LandmarkLocator(model.sizes) if self.losses.landmarks else None
+        sampling = settings.sampling
+        emotional = None
+        if isinstance(sampling, EmotionalSampling) and sampling.emotional_share:
+            choose_clips = two_moods(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
+            emotional = (sampling.emotional_share, choose_clips)
+        self.measured = bool(self.losses.reading or settings.measured_weights_share)
+        self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, emotional=emotional)
+        self.shown = self.sampler.draw(np.random.default_rng([settings.seed, 1]), SHOWN)
+
+    @classmethod
+    def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
+        """Raise ArgumentError for a model without an expression bank when the stage needs one."""
+        if "expression" in cls.TRACKS and not model.sizes.expression:
+            raise ArgumentError("The lip+pose variant has no expression to train; start from a model with one.")
 
     def begin(self) -> None:
-        """See `options.fit`."""
-        if self.config.options.get("fit"):
+        """See `fit_heads`."""
+        if self.settings.fit_heads:
             fit_heads(self.model, self.store.clips)
 
-    def _expressions(self, measure: LandmarkMotion) -> tuple[list[NDArray[np.floating]], NDArray[np.floating]]:
-        """Expression weights (expression,) of each emotion that the clips show, and how much they vary over all."""
-        neutral = seen_neutral(self.store.clips)
-        moods: dict[str, list[NDArray[np.floating]]] = {}
-        everything = []
-        for clip in self.store.clips:
-            weights = measure.expression(clip.points, clip.info.name, False)
-            everything.append(weights[::5])
-            if clip.info.person in neutral:
-                moods.setdefault(clip.info.emotion, []).append(weights.mean(0))
-        return [np.mean(some, axis=0) for some in moods.values()], np.concatenate(everything).std(0)
-
-    def _change(self, rng: np.random.Generator) -> NDArray[np.floating]:
-        """A change of expression (expression,): towards an emotion, or any."""
-        if self._moods and rng.random() < 0.6:
-            return self._moods[int(rng.integers(len(self._moods)))] * rng.uniform(0.4, 2.0)
-        return np.asarray(rng.normal(size=len(self._spread)) * self._spread)
-
-    def _wants(self, loss: str) -> bool:
-        """Whether a loss counts, under its own name or under a longer one that ends in it ("cross_flow")."""
-        return any(weight for name, weight in self.config.losses.items() if name == loss or name.endswith(f"_{loss}"))
-
-    def frames(self) -> int:
-        """Frames of one clip that make a sample."""
-        return 2
-
-    def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
-        """`samples` clips: "images" (B,frames,3,S,S) and "landmarks" (B,frames,68,2) under one view a clip.
-
-        With a loss "reading" or taught weights, also "lip", "pose" and "expression" (B,frames,bases) as measured on the
-        landmarks.
-        """
-        drawn: dict[str, list[NDArray[np.float32]]] = {}
-        swapped, expressed = (float(self.config.options.get(name, 0.0)) for name in ("swapped", "expressed"))
-        for _ in range(samples):
-            clips = self.choose_clips(rng)
-            view = Augmentation.draw(rng, self.config.augmentation)
-            indexes = self.choose_frames(clips, rng)
-            pairs = [
-                view.apply(clip, int(index), self.config.resolution) for clip, index in zip(clips, indexes, strict=True)
-            ]
-            points = np.stack([points for _, points in pairs])
-            sample = {"images": np.stack([image for image, _ in pairs]), "landmarks": points}
-            for index in range(1, len(clips)):
-                if clips[index] is not clips[0]:
-                    # Filmed on another day, perhaps: light is no motion.
-                    sample["images"][index] = match_colours(pairs[index][0], pairs[0][0])
-            if self.measure is not None:
-                measured = [
-                    self.measure.measure(one[None], clip.info.name, view.mirror)
-                    for clip, one in zip(clips, points, strict=True)
-                ]
-                for name in TRACKS:
-                    width = getattr(self.model.sizes, name)
-                    sample[name] = np.concatenate([one[name][:, :width] for one in measured])
-            if swapped and rng.random() < swapped and clips[0] is clips[1]:
-                # Of the frame that is composed, the mouth is of the one and all else of the other.
-                head, mouth = (0, 1) if rng.random() < 0.5 else (1, 0)
-                sample["images"][1], sample["landmarks"][1] = swap_mouth(*pairs[head], *pairs[mouth])
-                for name, of in (("lip", mouth), ("pose", head), ("expression", head)):
-                    if name in sample:
-                        sample[name][1] = sample[name][of]
-            elif self.measure is not None and "expression" in sample and expressed and rng.random() < expressed:
-                change = self._change(rng)[: sample["expression"].shape[1]]
-                moved = self.measure.expressed(sample["landmarks"][1:2], change)[0]
-                sample["images"][1] = move_landmarks(sample["images"][1], sample["landmarks"][1], moved)
-                sample["landmarks"][1] = moved
-                sample["expression"][1] += change
-            for name, value in sample.items():
-                drawn.setdefault(name, []).append(value)
-        return {name: stack(values) for name, values in drawn.items()}
-
-    def choose_clips(self, rng: np.random.Generator) -> list[Clip]:
-        """The clip that each frame of a sample comes from: the same for all."""
-        return [self.store.sample_clip(rng)] * self.frames()
-
-    def choose_frames(self, clips: list[Clip], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Frames that make a sample, one of each clip. See `options.near` and `options.contrast`."""
-        length = min(map(len, clips))
-        near = rng.random() < float(self.config.options.get("near", 0.0))
-        window = min(length, NEAR_FRAMES) if near else length
-        first = int(rng.integers(length - window + 1))
-        chosen = first + rng.choice(window, self.frames(), replace=window < self.frames())
-        if rng.random() < float(self.config.options.get("contrast", 0.0)):
-            candidates = rng.integers(length, size=CANDIDATES)
-            opening = lip_distance if rng.random() < 0.5 else lid_distance
-            openings = np.array([opening(clips[1].landmarks[index]) for index in candidates])
-            chosen[1] = candidates[np.abs(openings - opening(clips[0].landmarks[chosen[0]])).argmax()]
-        return np.asarray(chosen)
-
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """See `draw`."""
-        return self.draw(rng, self.config.batch)
+        """Pairs of frames, see `FrameSampler.draw`."""
+        return self.sampler.draw(rng, self.settings.batch)
 
-    def image_losses(
-        self, image: Tensor, target: Tensor, flows: list[Tensor], source_landmarks: Tensor, landmarks: Tensor
-    ) -> dict[str, Tensor]:
-        """Losses of rendered images (B,3,S,S) against the frames they should be, and of the flows that made them."""
-        image, size = image.float(), image.shape[-1]
-        weight = landmark_weight(landmarks, size, MOUTH, 0.02, self.config.options.get("mouth", 4.0))
-        weight = weight + landmark_weight(landmarks, size, EYES, 0.02, self.config.options.get("eyes", 2.0)) - 1
-        if inside := float(self.config.options.get("inside", 0.0)):
-            weight = weight + landmark_weight(landmarks, size, INNER_LIPS, 0.005, inside) - 1
-        losses = {"l1": pyramid_l1(image, target, weight=weight), "perceptual": self.perceptual(image, target)}
-        if self._wants("flow"):
-            points = min(size, FLOW_SIZE)
-            grid, confidence = landmark_flow(source_landmarks, landmarks, points)
-            used = [flow for flow in flows if min(16, size) <= flow.shape[-1] <= points]
-            # Mouth, eyes and brows have means of their own, or the rest of the face would drown them.
-            parts = [landmark_weight(landmarks, points, part, 0.02, 1.0) - 1 for part in (MOUTH, EYES, BROWS)]
-            total = sum(
-                (flow_loss(flow, grid, part) for flow in used for part in (confidence, *parts)), image.new_zeros(())
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of the first frame moved like the second.
+
+        With a loss "reading", the identity latent is also asked to hold minus the source's own weights, so that along
+        the banks the style latent is the motion from source to driver; a sample with measured weights has it exactly.
+        """
+        source, driver = batch["images"].unbind(1)
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        taught = round(len(source) * self.settings.measured_weights_share)
+        losses: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
+        if self.locator is not None or self.losses.reading or taught < len(source):
+            driver_latent, driver_features = encoder(driver)
+            weights = self._read(driver_latent)
+            if self.locator is not None:
+                losses["landmarks"] = (
+                    self.locator(latent, features, batch["landmarks"][:, 0])
+                    + self.locator(driver_latent, driver_features, batch["landmarks"][:, 1])
+                ) / 2
+        if self.measured:
+            latent, weights, reading = self._teach(latent, weights, batch, taught)
+            if self.losses.reading:
+                losses["reading"] = reading
+        if not (counting(self.losses) or self.losses.still):
+            return losses
+        direction, part = self.model.directions(weights["lip"], weights["pose"], weights.get("expression"))
+        image, flows = self.model.dec.render(latent + direction, features, part)
+        if self.losses.still:
+            losses["still"] = self._still(latent, features, weights, image, flows, batch["landmarks"][:, 1])
+        rendering = Rendering(image.float(), driver, flows, *batch["landmarks"].unbind(1))
+        return losses | self.image_losses(rendering, self.losses)
+
+    def _teach(
+        self, latent: Tensor, weights: dict[str, Tensor], batch: dict[str, Tensor], taught: int
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Identity latent and driver's weights, measured for the first `taught` samples; and the loss "reading".
+
+        The loss is 0 where it does not count.
+        """
+        widths = [getattr(self.model.sizes, name) for name in self.TRACKS]
+        q = self.model.bank()[:, : sum(widths)].to(latent)
+        measured = [{name: batch[name][:, frame].to(latent) for name in self.TRACKS} for frame in (0, 1)]
+        held = -(latent @ q)
+        reading = latent.new_zeros(())
+        if self.losses.reading:
+            own = dict(zip(self.TRACKS, held.split(widths, 1), strict=True))
+            reading = (
+                reading_loss(own, measured[0])
+                + reading_loss(weights, measured[1])
+                # The step from one to the other is what the generator sees; a person's own bias drops out of it.
+                + reading_loss(
+                    {name: weights[name] - own[name] for name in self.TRACKS},
+                    {name: measured[1][name] - measured[0][name] for name in self.TRACKS},
+                )
             )
-            losses["flow"] = total / len(used)
-        if self._wants("outside"):
-            losses["outside"] = sum((outside_loss(flow, size) for flow in flows), image.new_zeros(())) / len(flows)
-        if self.discriminator is not None:
-            losses["adversarial"] = F.softplus(-frozen(self.discriminator, image)[0]).mean()
-            losses["discriminator"] = (
-                F.softplus(self.discriminator.latent(image.detach())) + F.softplus(-self.discriminator.latent(target))
-            ).mean()
-        return losses
+        exact = torch.cat([measured[0][name] for name in self.TRACKS], 1)
+        latent = torch.cat([latent[:taught] + (held - exact)[:taught] @ q.T, latent[taught:]])
+        weights = {
+            name: torch.cat([measured[1][name][:taught], weights[name][taught:]])
+            if name in weights
+            else measured[1][name]
+            for name in self.TRACKS
+        }
+        return latent, weights, reading
+
+    def _still(
+        self,
+        latent: Tensor,
+        features: list[Tensor],
+        weights: dict[str, Tensor],
+        image: Tensor,
+        flows: list[Tensor],
+        landmarks: Tensor,
+    ) -> Tensor:
+        """The same once more with the mouth of another sample, or every other time with its expression."""
+        moving = ["expression" if "expression" in self.TRACKS and row % 2 else "lip" for row in range(len(image))]
+        changed = {
+            name: torch.where(
+                torch.tensor([[track == name] for track in moving], device=values.device), values.roll(1, 0), values
+            )
+            for name, values in weights.items()
+        }
+        direction, part = self.model.directions(changed["lip"], changed["pose"], changed.get("expression"))
+        other, other_flows = self.model.dec.render(latent + direction, features, part)
+        still = np.stack(
+            [
+                still_part(points, image.shape[-1], track)
+                for points, track in zip(landmarks.cpu().numpy(), moving, strict=True)
+            ]
+        )
+        return still_loss(
+            (image.float(), other.float()), (flows, other_flows), torch.from_numpy(still)[:, None].to(image.device)
+        )
+
+    def _read(self, latent: Tensor) -> dict[str, Tensor]:
+        heads = zip(TRACKS, self.model.heads(latent), strict=True)
+        return {name: weights for name, weights in heads if weights is not None and name in self.TRACKS}
+
+    def reenact(self, source: Tensor, driver: Tensor, *, express: bool) -> Tensor:
+        """The source with the weights read off the driver, (B,3,S,S) each, with or without its expression."""
+        encoder = self.model.enc["net_app"]
+        latent, features = encoder(source)
+        lip, pose, expression = self.model.heads(encoder.latent(driver))
+        direction, part = self.model.directions(lip, pose, expression if express else None)
+        return self.model.dec(latent + direction, features, part)
+
+    @torch.no_grad()
+    def sheet(self) -> NDArray[np.uint8]:
+        """Rows: source, driver, rendered without expression, and with it where the stage trains it."""
+        source, driver = self.shown["images"].to(self.model.device).unbind(1)
+        express = (False, True) if "expression" in self.TRACKS else (False,)
+        return tile([source, driver, *(self.reenact(source, driver, express=one) for one in express)])
 
 
-def lip_distance(landmarks: NDArray[np.float32]) -> float:
-    """Between the middles of the inner lips, of landmarks (68,2)."""
-    return float(np.linalg.norm(landmarks[66] - landmarks[62]))
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderSettings(ReconstructionSettings):
+    """Settings of the stage "autoencoder"."""
+
+    stage: Literal["autoencoder"] = "autoencoder"
+    losses: ReconstructionLosses = ReconstructionLosses(adversarial=1.0)
 
 
-def lid_distance(landmarks: NDArray[np.float32]) -> float:
-    """Between the lids of both eyes on average, of landmarks (68,2)."""
-    return float(np.linalg.norm(landmarks[[37, 38, 43, 44]] - landmarks[[41, 40, 47, 46]], axis=1).mean())
+class Autoencoder(Reconstruction):
+    """L1, perceptual and adversarial loss of LIA, and what the landmarks tell (our small-data recipe)."""
+
+    SETTINGS = AutoencoderSettings
+    TRACKS = TRACKS[:2]
+    TRAINED = (*ENCODER_AND_GENERATOR, *LIP_AND_POSE)
 
 
-def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:
-    """How far weights (B,bases) by track are from what landmarks measure (our small-data recipe).
+@dataclass(frozen=True, kw_only=True)
+class ExpressionSettings(ReconstructionSettings):
+    """Settings of the stage "expression"."""
 
-    Smooth L1 in units of SPREAD, summed over bases. The mouth counts more: it is small in the picture and learned last.
+    stage: Literal["expression"] = "expression"
+    sampling: EmotionalSampling = EmotionalSampling()
+    batch: Count = 10
+    learning_rate: Positive = 2e-3
+
+
+class Expression(Reconstruction):
+    """Self-reconstruction with all three banks; expression head, expression bank and EEM learn."""
+
+    SETTINGS = ExpressionSettings
+    TRACKS = TRACKS
+    TRAINED = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(ReconstructionSettings):
+    """Settings of the stage "finetune"."""
+
+    stage: Literal["finetune"] = "finetune"
+    sampling: EmotionalSampling = EmotionalSampling(emotional_share=0.0)
+    batch: Count = 4
+    learning_rate: Positive = 2e-4
+    steps: Count = 500
+
+
+class Finetune(Reconstruction):
+    """One person: the generator learns how this face looks when it moves; the motion space stays everyone's.
+
+    Because encoder, heads and banks keep still, presets, audio and saved motions go on working.
     """
-    losses = []
-    for name, weights in read.items():
-        error = F.smooth_l1_loss(weights.float() / SPREAD, measured[name].float() / SPREAD, beta=0.5, reduction="none")
-        losses.append((LIP_GAIN if name == "lip" else 1.0) * error.sum(1).mean())
-    return torch.stack(losses).sum()
+
+    SETTINGS = FinetuneSettings
+    TRACKS = TRACKS
+    TRAINED = ("dec.",)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model import EDTalk
-from .config import TrainingConfig
+from .settings import TrainingSettings
+from .typed_settings import flattened
 
 
 class Stage(nn.Module):
@@ -19,21 +20,32 @@ class Stage(nn.Module):
 
     Networks that only the training needs (a discriminator, a sync expert) are further submodules beside `model`; they
     learn in the same step and are kept in checkpoints, not in what is exported.
+
+    Args:
+        model: with all networks that the stage trains, see `complete`.
+        settings: of the class SETTINGS. Its field `losses` is a dataclass with the weights of all losses that `forward`
+            can return; those of a nested one have dotted names.
     """
 
-    NAME: ClassVar[str]
-    DEFAULTS: ClassVar[dict[str, Any]] = {}
-    """Settings that differ from TrainingConfig's; `losses` lists every loss of the stage."""
+    SETTINGS: ClassVar[type[TrainingSettings]]
+    """Its field `stage` has the stage's name in `stages.STAGES` as its default and only value."""
     TRAINED: ClassVar[tuple[str, ...]]
     """Prefixes of the model's tensors that learn; everything else stays as it is."""
 
-    def __init__(self, model: EDTalk, config: TrainingConfig) -> None:
+    def __init__(self, model: EDTalk, settings: Any) -> None:
         super().__init__()
         self.model = model
-        self.config = config
-        prefixes = tuple(config.train) or self.TRAINED
+        self.weights: dict[str, float] = flattened(settings.losses)
+        prefixes = settings.train or self.TRAINED
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(prefixes))
+
+    @classmethod
+    def complete(cls, model: EDTalk, settings: Any) -> None:
+        """Add to the model what the stage trains and the model has not got yet.
+
+        Raises EDTalkError for a model that cannot be trained so.
+        """
 
     def learning(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters that learn: the model's under their own names, helpers' as `helper.NAME`."""
@@ -50,16 +62,16 @@ class Stage(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The stage's losses of a batch, unweighted, by name."""
+        """The stage's losses of a batch, unweighted, by name; those that weigh 0 are left out."""
         raise NotImplementedError
 
     def sheet(self) -> NDArray[np.uint8] | None:
         """A picture (H,W,3) that shows how far it is; the same samples every time. None: nothing to show."""
         return None
 
-    def weight(self, loss: str) -> float:
-        """Weight of a loss; one of 0 need not be computed."""
-        return float(self.config.losses.get(loss, 1.0))
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """Weighted sum of what `forward` returns."""
+        return sum((self.weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
 
 
 def stack(arrays: list[NDArray[np.float32]]) -> Tensor:

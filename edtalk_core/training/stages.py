@@ -1,14 +1,42 @@
-"""The stages of the paper by name."""
+"""The stages of the paper by name, and their settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError
 from .audio_to_lip import AudioToLipStage
-from .autoencoder import Autoencoder
-from .expression import Expression, Finetune
 from .mouth_pose import MouthPose
 from .pose_flow import PoseFlowStage
+from .reconstruction import Autoencoder, Expression, Finetune
+from .settings import RENAMED, TrainingSettings, read_yaml
 from .stage import Stage
+from .typed_settings import merged, read_settings
 
 STAGES: dict[str, type[Stage]] = {
-    stage.NAME: stage for stage in (Autoencoder, MouthPose, Expression, AudioToLipStage, PoseFlowStage, Finetune)
+    "autoencoder": Autoencoder,
+    "mouth-pose": MouthPose,
+    "expression": Expression,
+    "audio-to-lip": AudioToLipStage,
+    "pose-flow": PoseFlowStage,
+    "finetune": Finetune,
 }
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The stage of a name. Raises ArgumentError when there is none."""
+    if name not in STAGES:
+        raise ArgumentError(f'There is no stage "{name}"; choose from {", ".join(STAGES)}.')
+    return STAGES[name]
+
+
+def stage_settings(stage: str, file: str | Path | None, values: Mapping[str, Any]) -> TrainingSettings:
+    """The settings of a stage's run. `values` win over the YAML `file`, which wins over the stage's defaults.
+
+    Mappings such as `losses` are merged key by key. Raises ArgumentError for an unknown stage, names that are unknown
+    at any depth, values of the wrong type or out of range, and files that cannot be read.
+    """
+    layers = [values] if file is None else [read_yaml(Path(file)), values]
+    return read_settings(stage_class(stage).SETTINGS, merged(layers), RENAMED)

@@ -278,6 +278,20 @@ def test_face_crops_are_taken_as_they_are(portrait: np.ndarray, tmp_path: Path):
     assert not clip.info.speech
 
 
+def test_crops_of_another_size(store: Path, talk: Path, portrait: np.ndarray, tmp_path: Path):
+    videos = find_videos([talk])
+    folder = shutil.copytree(store, tmp_path / "store")
+    report = prepare(videos, folder, size=320)
+    assert report.kept == 0
+    large, small = (Clip(place / "talk_07.safetensors") for place in (folder, store))
+    assert (large.size, large.frame(0).shape, small.size) == (320, (320, 320, 3), 256)
+    assert large.points == pytest.approx(small.points, abs=1e-3)
+    assert np.abs(large.frame(9, 256).astype(int) - small.frame(9)).mean() < 4
+    assert prepare(videos, folder, size=320).kept == 1
+    with pytest.raises(ArgumentError, match="size of the crops"):
+        prepare(videos, folder, size=0)
+
+
 def test_sound_beside_the_video(portrait: np.ndarray, speech: Audio, tmp_path: Path):
     import soundfile
 

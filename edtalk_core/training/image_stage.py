@@ -1,0 +1,87 @@
+"""What the stages that look at images are made of: settings, a sampler of frames, image losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.clips import ClipStore
+from ..data.landmark_motion import SPREAD, LandmarkMotion
+from ..model import EDTalk
+from .image_losses import PixelWeights
+from .sampling import (
+    ChooseClips,
+    FrameSampler,
+    PairSampling,
+    Variation,
+    new_expression,
+    one_clip,
+    swapped_mouth,
+    weights_measure,
+)
+from .settings import Augmented
+
+LIP_GAIN = 3.0
+ENCODER_AND_GENERATOR = ("enc.", "dec.input", "dec.conv1", "dec.convs", "dec.to_")
+LIP_AND_POSE = ("fc.", "lip_fc.", "pose_fc.", "direction_lipnonlip.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStageSettings(Augmented):
+    """Settings of all stages that look at images."""
+
+    sampling: PairSampling = PairSampling()
+    pixel_weights: PixelWeights = PixelWeights()
+    vgg_file: str = ""
+    """File with torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients instead."""
+    fit_heads: bool = False
+    """At the start, fit the heads to the landmarks and tie them to the banks (see `initialisation.fit_heads`)."""
+
+
+def frame_sampler(
+    model: EDTalk,
+    settings: ImageStageSettings,
+    store: ClipStore,
+    *,
+    frames: int,
+    measured: bool,
+    emotional: tuple[float, ChooseClips] | None = None,
+) -> FrameSampler:
+    """The sampler that settings ask for, of clips of a store.
+
+    `measured`: samples have the weights that landmarks measure, which new expressions need in any case.
+    """
+    sampling, variations = settings.sampling, list[Variation]()
+    motion = None
+    if measured or sampling.new_expression_share:
+        motion = LandmarkMotion(store.clips, model.sizes.lip, model.sizes.expression)
+    if sampling.swapped_mouth_share:
+        variations.append(swapped_mouth(sampling.swapped_mouth_share))
+    if sampling.new_expression_share and motion is not None:
+        variations.append(new_expression(sampling.new_expression_share, motion, store.clips))
+    return FrameSampler(
+        one_clip(store),
+        sampling,
+        frames=frames,
+        resolution=settings.resolution,
+        augmentation=settings.augmentation,
+        measure=None if motion is None else weights_measure(motion, model.sizes),
+        variations=variations,
+        emotional=emotional,
+    )
+
+
+def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:
+    """How far weights (B,bases) by track are from what landmarks measure (our small-data recipe).
+
+    Smooth L1 in units of SPREAD, summed over bases. The mouth counts more: it is small in the picture and learned last.
+    """
+    losses = []
+    for name, weights in read.items():
+        error = F.smooth_l1_loss(weights.float() / SPREAD, measured[name].float() / SPREAD, beta=0.5, reduction="none")
+        losses.append((LIP_GAIN if name == "lip" else 1.0) * error.sum(1).mean())
+    return torch.stack(losses).sum()

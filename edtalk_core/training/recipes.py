@@ -1,0 +1,162 @@
+"""Recipes: folders of YAML files, one a stage, from clips to a bundle.
+
+The files are run in the order of their names. Each names its `stage` and the settings that differ from the stage's own;
+data, folder and start come from the run: a stage starts from the last checkpoint of the one before. A last file with
+`stage: bundle` says how the bundle is written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..data.clips import ClipStore
+from ..data.presets import read_presets
+from ..errors import ArgumentError, EDTalkError
+from ..progress import StageProgress
+from ..rendering import PRECISIONS
+from .checkpoint import checkpoint_path, latest_checkpoint
+from .loop import train
+from .settings import TrainingSettings, read_yaml
+from .stages import stage_settings
+from .typed_settings import Positive, read_settings
+
+logger = logging.getLogger("edtalk")
+
+OF_THE_RUN = ("data", "out", "init")
+"""Settings that a recipe's files leave to the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleSettings:
+    """How the last stage's checkpoint becomes a bundle."""
+
+    stage: Literal["bundle"] = "bundle"
+    """bundle."""
+    file: str
+    """Name of the bundle in the run's folder."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """What the numbers are stored as."""
+    presets: Literal["none", "read", "measured"] = "none"
+    """Expression presets: none, read off the clips by the model, or measured by their landmarks."""
+    strength: Positive = 1.0
+    """How many times as strong measured presets are as people show them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run of a recipe does, one after the other."""
+
+    stages: dict[str, TrainingSettings]
+    """Settings by the name of their file, without its ending; each has a folder of that name."""
+    bundle: BundleSettings | None
+    out: Path
+
+
+def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe for a run on the clips in `data` that writes into `out`.
+
+    Args:
+        folder: with the files.
+        data: prepared clips.
+        out: gets a folder for each stage, and the bundle.
+        values: settings that win over those of every stage; `init` is where the first stage starts.
+
+    Raises:
+        ArgumentError: a folder without files, a file that cannot be read, settings that a stage does not have.
+    """
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise ArgumentError(f"There is no recipe in {folder}: expected a folder of .yaml files, one a stage.")
+    values = dict(values or {})
+    init = values.pop("init", "")
+    stages: dict[str, TrainingSettings] = {}
+    bundle = None
+    for file in files:
+        content = read_yaml(file)
+        for name in OF_THE_RUN:
+            if name in content:
+                raise ArgumentError(f"{file} sets {name}, which a recipe leaves to the run: take it out.")
+        if bundle is not None:
+            raise ArgumentError(f"{file} comes after the bundle; nothing may.")
+        try:
+            if content.get("stage") == "bundle":
+                bundle = read_settings(BundleSettings, content)
+            else:
+                run = {"data": str(data), "out": str(out / file.stem), "init": init}
+                settings = stage_settings(content.get("stage", ""), file, {**values, **run})
+                init = str(checkpoint_path(Path(settings.out), settings.steps))
+                stages[file.stem] = settings
+        except ArgumentError as error:
+            raise ArgumentError(f"{file}: {error}") from error
+    return Recipe(stages, bundle, out)
+
+
+def run_recipe(recipe: Recipe, progress: StageProgress | None = None) -> Path:
+    """Run what of a recipe is not done yet, and return the bundle or, without one, the last checkpoint.
+
+    A run that was stopped goes on where it was. Under `accelerate launch` all processes run it together.
+    `progress(file, step, steps)` is called for each stage; what it raises ends the run after a checkpoint.
+
+    Raises:
+        EDTalkError: a stage has begun with other settings; else as `train`, `read_presets` and `convert`.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    for settings in recipe.stages.values():
+        _check_unchanged(settings)
+    state.wait_for_everyone()
+    checkpoint = Path()
+    for name, settings in recipe.stages.items():
+        checkpoint = checkpoint_path(Path(settings.out), settings.steps)
+        if latest_checkpoint(Path(settings.out)) == checkpoint:
+            logger.info("%s is finished", name)
+            continue
+
+        def report(step: int, steps: int | None, name: str = name) -> None:
+            if progress is not None:
+                progress(name, step, steps)
+
+        train(settings, report)
+    if recipe.bundle is None:
+        return checkpoint
+    path = recipe.out / recipe.bundle.file
+    if state.is_main_process:
+        write_recipe_bundle(recipe.bundle, checkpoint, Path(next(iter(recipe.stages.values())).data), path)
+    state.wait_for_everyone()
+    return path
+
+
+def write_recipe_bundle(settings: BundleSettings, checkpoint: Path, data: Path, path: Path) -> None:
+    """Write the bundle of a checkpoint; presets are of the clips in `data`."""
+    from ..checkpoints.bundle import convert
+    from ..checkpoints.loading import load_model
+
+    presets = None
+    if settings.presets != "none":
+        measured = settings.presets == "measured"
+        presets = read_presets(load_model(checkpoint), ClipStore(data), measured=measured, strength=settings.strength)
+    convert([checkpoint], path, dtype=PRECISIONS[settings.dtype], presets=presets)
+
+
+def _check_unchanged(settings: TrainingSettings) -> None:
+    """Raise EDTalkError where a stage has begun with settings that differ in more than its folders."""
+    file = Path(settings.out) / "config.json"
+    if not file.exists():
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EDTalkError(f"{file} cannot be read ({error}); delete its folder to train the stage again.") from error
+    now = json.loads(json.dumps(asdict(settings)))
+    changed = sorted(name for name in {*before, *now} - {*OF_THE_RUN} if before.get(name) != now.get(name))
+    if changed:
+        raise EDTalkError(
+            f"{settings.out} was trained with another {changed[0]} ({before.get(changed[0])}, now "
+            f"{now.get(changed[0])}): delete this folder and those of the stages after it, or train into another one."
+        )

@@ -1,0 +1,248 @@
+"""Samples of the image stages: frames of one person under one view, and variations that were never filmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.clips import Clip, ClipStore, seen_neutral
+from ..data.landmark_motion import LandmarkMotion
+from ..face.landmarks import eye_opening, mouth_opening
+from ..motion.motion import TRACKS
+from ..networks.sizes import ModelSizes
+from .augmentation import Augmentation
+from .frame_edits import match_colours, move_landmarks, swap_mouth
+from .stage import stack
+from .typed_settings import Share
+
+NEAR_FRAMES = 13
+CONTRAST_CANDIDATES = 8
+LABELLED_SHARE = 0.6
+"""Share of the new expressions that are those of an emotion; the others are any."""
+
+Array = NDArray[np.float32]
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSampling:
+    """Which frames make a sample. Shares are of the samples, 0 to 1."""
+
+    near_frames_share: Share = 0.0
+    """Share of the samples whose frames lie within half a second: the head hardly moves in between, so that what is
+    left to learn is the mouth."""
+    contrast_share: Share = 0.0
+    """Share of the samples whose second frame is, of 8, the one whose mouth differs most in opening, or every other
+    time whose eyes do: mouths are nearly shut most of the time, and eyes open."""
+    swapped_mouth_share: Share = 0.0
+    """Share of the samples whose second frame is the first with the mouth of the second, or the second with the mouth
+    of the first: lips move nothing else, and a head moves without its lips."""
+    new_expression_share: Share = 0.0
+    """Share of the samples whose second frame is warped to another expression, that of an emotion as the labelled clips
+    have it, or any: few people were filmed in eight emotions, so everybody shows them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmotionalSampling(PairSampling):
+    """... and how many samples show a labelled emotion."""
+
+    emotional_share: Share = 0.5
+    """Share of the samples that come from clips with a labelled emotion; the rest come from all clips."""
+    across_clips_share: Share = 0.0
+    """Share of the emotional samples whose two frames come from different clips of the person: what is between them is
+    the emotion. For clips that were recorded alike, as MEAD's."""
+
+
+@dataclass
+class Sample:
+    """Frames of one person under one view."""
+
+    clips: Sequence[Clip]
+    """The clip of each frame."""
+    images: Array
+    """(frames,3,S,S) in [-1,1]."""
+    landmarks: Array
+    """(frames,68,2) in [-1,1]."""
+    weights: dict[str, Array]
+    """What the landmarks measure by track, (frames,bases); empty where nothing is measured."""
+
+
+ChooseClips = Callable[[Random, int], Sequence[Clip]]
+"""From a random generator and a number of frames, the clip that each frame of a sample comes from."""
+Measure = Callable[[Clip, Array, bool], dict[str, Array]]
+"""From a clip, landmarks (68,2) of one frame and whether they are mirrored, weights (1,bases) by track."""
+Variation = Callable[[Sample, Random], bool]
+"""Changes a sample's frames after the first, or leaves it as it is; returns whether it changed it."""
+
+
+def one_clip(store: ClipStore) -> ChooseClips:
+    """All frames from one clip."""
+    return lambda rng, frames: [store.sample_clip(rng)] * frames
+
+
+def two_moods(store: ClipStore, share: float) -> ChooseClips:
+    """All frames from one clip, but for a share of the samples the second from any clip of the same person."""
+
+    def choose(rng: Random, frames: int) -> Sequence[Clip]:
+        clips = [store.sample_clip(rng)] * frames
+        if rng.random() < share:
+            others = [clip for clip in store.clips if clip.info.person == clips[0].info.person]
+            clips[1] = others[int(rng.integers(len(others)))]
+        return clips
+
+    return choose
+
+
+def choose_frames(rng: Random, clips: Sequence[Clip], settings: PairSampling) -> NDArray[np.int64]:
+    """One frame of each clip."""
+    length, frames = min(map(len, clips)), len(clips)
+    near = rng.random() < settings.near_frames_share
+    window = min(length, NEAR_FRAMES) if near else length
+    first = int(rng.integers(length - window + 1))
+    chosen = first + rng.choice(window, frames, replace=window < frames)
+    if rng.random() < settings.contrast_share:
+        candidates = rng.integers(length, size=CONTRAST_CANDIDATES)
+        opening = mouth_opening if rng.random() < 0.5 else eye_opening
+        openings = opening(clips[1].landmarks[candidates] / clips[1].size)
+        own = opening(clips[0].landmarks[chosen[0]] / clips[0].size)
+        chosen[1] = candidates[np.abs(openings - own).argmax()]
+    return np.asarray(chosen)
+
+
+class FrameSampler:
+    """Draws batches of samples.
+
+    Args:
+        choose_clips: which clips a sample's frames come from.
+        settings: which frames of them.
+        frames: of a sample.
+        resolution: of its images.
+        augmentation: strength of its view, see `Augmentation`.
+        measure: see `weights_measure`; None: samples have no measured weights.
+        variations: tried in turn until one changes the sample.
+        emotional: like `choose_clips`, for a share of the samples.
+    """
+
+    def __init__(
+        self,
+        choose_clips: ChooseClips,
+        settings: PairSampling,
+        *,
+        frames: int,
+        resolution: int,
+        augmentation: float,
+        measure: Measure | None = None,
+        variations: Sequence[Variation] = (),
+        emotional: tuple[float, ChooseClips] | None = None,
+    ) -> None:
+        self.choose_clips, self.settings, self.frames = choose_clips, settings, frames
+        self.resolution, self.augmentation = resolution, augmentation
+        self.measure, self.variations, self.emotional = measure, variations, emotional
+
+    def draw(self, rng: Random, samples: int) -> dict[str, Tensor]:
+        """A batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, where they are measured, "lip", "pose"
+        and "expression" (B,frames,bases)."""
+        sources = [self.choose_clips] * samples
+        if self.emotional is not None:
+            share, choose_emotional = self.emotional
+            emotional = int(rng.binomial(samples, share))
+            sources[:emotional] = [choose_emotional] * emotional
+        rows = [self.sample(rng, choose_clips) for choose_clips in sources]
+        columns = [{"images": row.images, "landmarks": row.landmarks, **row.weights} for row in rows]
+        return {name: stack([column[name] for column in columns]) for name in columns[0]}
+
+    def sample(self, rng: Random, choose_clips: ChooseClips) -> Sample:
+        """One sample."""
+        clips = choose_clips(rng, self.frames)
+        view = Augmentation.draw(rng, self.augmentation)
+        indexes = choose_frames(rng, clips, self.settings)
+        images, landmarks = (
+            np.stack(arrays)
+            for arrays in zip(
+                *(view.apply(clip, int(i), self.resolution) for clip, i in zip(clips, indexes, strict=True)),
+                strict=True,
+            )
+        )
+        for frame in range(1, len(clips)):
+            if clips[frame] is not clips[0]:
+                # Filmed on another day, perhaps: light is no motion.
+                images[frame] = match_colours(images[frame], images[0])
+        weights: dict[str, Array] = {}
+        if self.measure is not None:
+            measured = [self.measure(clip, points, view.mirror) for clip, points in zip(clips, landmarks, strict=True)]
+            weights = {name: np.concatenate([frame[name] for frame in measured]) for name in measured[0]}
+        sample = Sample(clips, images, landmarks, weights)
+        for vary in self.variations:
+            if vary(sample, rng):
+                break
+        return sample
+
+
+def weights_measure(motion: LandmarkMotion, sizes: ModelSizes) -> Measure:
+    """The weights that landmarks measure, as many of each track as the model has bases."""
+
+    def measure(clip: Clip, points: Array, mirrored: bool) -> dict[str, Array]:
+        measured = motion.measure(points[None], clip.info.name, mirrored)
+        return {name: measured[name][:, : getattr(sizes, name)] for name in TRACKS}
+
+    return measure
+
+
+def swapped_mouth(share: float) -> Variation:
+    """Composes the second frame of one frame's head and the other's mouth, in a share of the samples of one clip."""
+
+    def vary(sample: Sample, rng: Random) -> bool:
+        if not (rng.random() < share and sample.clips[0] is sample.clips[1]):
+            return False
+        head, mouth = (0, 1) if rng.random() < 0.5 else (1, 0)
+        sample.images[1], sample.landmarks[1] = swap_mouth(
+            sample.images[head], sample.landmarks[head], sample.images[mouth], sample.landmarks[mouth]
+        )
+        for name, weights in sample.weights.items():
+            weights[1] = weights[mouth if name == "lip" else head]
+        return True
+
+    return vary
+
+
+def new_expression(share: float, motion: LandmarkMotion, clips: Sequence[Clip]) -> Variation:
+    """Warps the second frame of a share of the samples to another expression, that of an emotion in `clips` or any."""
+    emotions, spread = expressions_of(motion, clips)
+
+    def vary(sample: Sample, rng: Random) -> bool:
+        if not rng.random() < share:
+            return False
+        if emotions and rng.random() < LABELLED_SHARE:
+            change = emotions[int(rng.integers(len(emotions)))] * rng.uniform(0.4, 2.0)
+        else:
+            change = np.asarray(rng.normal(size=len(spread)) * spread)
+        change = change[: sample.weights["expression"].shape[1]]
+        moved = motion.expressed(sample.landmarks[1:2], change)[0]
+        sample.images[1] = move_landmarks(sample.images[1], sample.landmarks[1], moved)
+        sample.landmarks[1] = moved
+        sample.weights["expression"][1] += change
+        return True
+
+    return vary
+
+
+def expressions_of(
+    motion: LandmarkMotion, clips: Sequence[Clip]
+) -> tuple[list[NDArray[np.floating]], NDArray[np.floating]]:
+    """Expression weights (expression,) of each emotion that clips show, and how much they vary over all frames.
+
+    Emotions are those of people who are seen neutral as well.
+    """
+    neutral = seen_neutral(clips)
+    emotions: dict[str, list[NDArray[np.floating]]] = {}
+    frames = []
+    for clip in clips:
+        weights = motion.expression(clip.points, clip.info.name, False)
+        frames.append(weights[::5])
+        if clip.info.person in neutral:
+            emotions.setdefault(clip.info.emotion, []).append(weights.mean(0))
+    return [np.mean(means, axis=0) for means in emotions.values()], np.concatenate(frames).std(0)

@@ -1,0 +1,129 @@
+"""Settings of a training run: the stage's defaults, then a YAML file, then single values from the command line.
+
+Each stage has a dataclass of its own, beside its code, that adds to `TrainingSettings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import ArgumentError
+from .typed_settings import Count, NotNegative, Positive, Share
+
+RENAMED = {
+    **{
+        f"options.{old}": new
+        for old, new in {
+            "near": "sampling.near_frames_share",
+            "contrast": "sampling.contrast_share",
+            "swapped": "sampling.swapped_mouth_share",
+            "expressed": "sampling.new_expression_share",
+            "emotional": "sampling.emotional_share",
+            "across": "sampling.across_clips_share",
+            "mouth": "pixel_weights.mouth",
+            "eyes": "pixel_weights.eyes",
+            "inside": "pixel_weights.between_lips",
+            "vgg": "vgg_file",
+            "taught": "measured_weights_share",
+            "fit": "fit_heads",
+            "measured": "measured_weights",
+            "sequence": "sequence_frames",
+            "widths": "network_width",
+            "gain": "lip_gain",
+            "even": "equal_amplitudes",
+            "aligned": "align_sound",
+            "window": "windows.frames",
+            "amplitude": "windows.amplitude",
+            "noise": "windows.noise",
+            "silence": "windows.silence",
+            "flow_steps": "new_flow.steps",
+            "width": "new_flow.width",
+            "span": "new_flow.span",
+            "audio": "new_flow.audio",
+        }.items()
+    },
+    **{
+        f"losses.{short}_{loss}": f"losses.{short}_reconstruction.{loss}"
+        for short in ("cross", "self")
+        for loss in ("l1", "perceptual", "flow", "outside", "adversarial")
+    },
+}
+"""Settings by the names that recipes of earlier weights used, for the message that says what they are called now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What every stage has. Saved with every checkpoint, so that a run can be repeated."""
+
+    stage: str
+    """Name of the stage."""
+    data: str
+    """Folder of prepared clips (`edtalk prepare`)."""
+    out: str
+    """Folder for checkpoints, curves and sample sheets."""
+    init: str = ""
+    """Checkpoint or bundle to start from; a model of half the resolution is grown. Empty: a new model."""
+    resolution: Count = 256
+    """Side of the images in pixels. The published models have 256."""
+    channels: dict[int, int] = field(default_factory=dict)
+    """Feature channels by pixels of a new model; empty: the demo model's."""
+    style: Count = 256
+    """Latent width of a new model; the published models have 512."""
+    lip: Count = 20
+    """Bases of a new model's mouth bank (ablation of Table 5)."""
+    pose: Count = 6
+    """Bases of a new model's pose bank."""
+    expression: int = 10
+    """Bases of a new model's expression bank (ablation of Table 5); 0: the lip+pose variant."""
+    expression_hidden: Count = 64
+    """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
+    steps: Count = 10000
+    """Steps at which the run is finished."""
+    batch: Count = 16
+    """Samples a step and process."""
+    learning_rate: Positive = 7e-4
+    """Adam's step size, constant after a warm-up of 100 steps unless `decay` is set."""
+    decay: bool = False
+    """Cosine decay of the learning rate to a tenth over the run."""
+    betas: tuple[float, float] = (0.5, 0.99)
+    """Adam's averaging constants."""
+    ema: Share = 0.998
+    """Decay of the running average of the weights that is exported."""
+    seed: int = 0
+    """Decides the new model and every batch."""
+    precision: Literal["no", "fp16", "bf16"] = "bf16"
+    """accelerate's mixed precision."""
+    train: tuple[str, ...] = ()
+    """Prefixes of the model's tensors to train; empty: the stage's own choice."""
+    checkpoint_every: Count = 250
+    """Steps between checkpoints."""
+    sample_every: Count = 250
+    """Steps between sample sheets."""
+
+    def __post_init__(self) -> None:
+        bases = self.lip + self.pose + self.expression
+        if self.style < bases:
+            raise ArgumentError(f"style must have room for {bases} orthogonal bases, and has {self.style}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmented(TrainingSettings):
+    """What stages have whose samples are varied."""
+
+    augmentation: NotNegative = 1.0
+    """Strength of random changes: of pictures, mirror, zoom, shift and colour; of sound, voice, room and pace."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping of names to values from a YAML file. Raises ArgumentError when it is none."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ArgumentError(f"The settings {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ArgumentError(f"The settings {path} must be a mapping of names to values.")
+    return content
