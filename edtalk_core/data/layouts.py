@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checks import check_number
 from ..errors import ArgumentError
 
 TEST_PEOPLE = ("M003", "M030", "W009", "W015")
@@ -66,8 +67,7 @@ def find_videos(
 
     Raises ArgumentError: a source that is not there, a manifest without the columns asked for, a name given twice.
     """
-    if not 0 <= test_share <= 1:
-        raise ArgumentError(f"The share of test people must be from 0 to 1, not {test_share}.")
+    check_number(test_share, "The share of test people", low=0, high=1)
     rows: list[tuple[Path, dict[str, str]]] = []
     for source in map(Path, sources):
         if source.is_dir():

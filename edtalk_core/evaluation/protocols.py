@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.clips import Clip
 from ..errors import ArgumentError, FaceError
 from ..face.mesh import Mesh
-from ..media.picture import images_to_pictures
+from ..media.picture import images_to_pictures, pictures_to_images
 from ..model import EDTalk
 from ..motion.motion import Motion
 from ..motion.operations import smooth
@@ -220,5 +220,4 @@ def lip_from_clip(model: EDTalk, clip: Clip, frames: int) -> Tensor:
 def clip_images(clip: Clip, frames: Sequence[int], model: EDTalk) -> Tensor:
     """Frames of a clip as the model's images (N,3,S,S) in [-1,1], on its device."""
     pictures: NDArray[np.uint8] = np.stack([clip.frame(index, model.sizes.resolution) for index in frames])
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return images.to(model.device, model.dtype)
+    return pictures_to_images(pictures).to(model.device, model.dtype)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import check_number
-from ..errors import ArgumentError, VideoError
+from ..errors import VideoError
 from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def exact_fps(fps: float | Fraction) -> Fraction:
         ArgumentError: not a number from 1 to 240.
     """
     low, high = _RATE_LIMITS
-    if not isinstance(fps, (int, float, Fraction, np.integer, np.floating)) or not low <= fps <= high:
-        raise ArgumentError(f"A frame rate is a number of frames a second from {low} to {high}, got {fps!r}.")
+    check_number(fps, "A frame rate", low=low, high=high, unit="frames a second")
     if isinstance(fps, Fraction):
         return fps
     for rate in _NTSC_RATES:
