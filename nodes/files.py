@@ -99,11 +99,17 @@ def fingerprint(name: str, path: str | None) -> str:
 def next_file(prefix: str, extension: str, size: tuple[int, int] = (0, 0)) -> tuple[Path, ui.SavedResult]:
     """The next free file of this name below the output folder, and what the server tells of it once it is written.
 
-    `size`: what %width% and %height% in the name stand for.
+    `size`: what %width% and %height% in the name stand for. Raises ArgumentError for a name that leads out of the
+    output folder, or that no file can have.
     """
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), *size
-    )
+    output = folder_paths.get_output_directory()
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, *size)
+    except Exception as refused:  # ComfyUI raises no narrower one
+        raise ArgumentError(
+            f"Nothing can be saved as {prefix!r}: give a name, or folders and a name, below ComfyUI's output folder "
+            f"{output}."
+        ) from refused
     file = f"{name}_{counter:05}_.{extension}"
     return Path(folder, file), ui.SavedResult(file, subfolder, io.FolderType.output)
 

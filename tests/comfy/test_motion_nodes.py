@@ -385,8 +385,12 @@ def test_a_saved_motion_is_listed_and_loads_as_it_was(comfyui_base, format):
 def test_saved_motions_are_counted_and_stay_in_the_output_folder(comfyui_base):
     paths = [execute(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix="n/a").args[1] for _ in range(2)]
     assert [Path(path).name for path in paths] == ["a_00001_.safetensors", "a_00002_.safetensors"]
-    with pytest.raises(Exception, match="outside the output folder"):
-        run(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix="../../a")
+
+
+@pytest.mark.parametrize("prefix", ["../../a", "/elsewhere/motion", "nul\0"])
+def test_a_name_that_leads_out_of_the_output_folder_is_refused(prefix: str):
+    with pytest.raises(ArgumentError, match="below ComfyUI's output folder"):
+        execute(motion_nodes.SaveMotion, motion=random_motion(), filename_prefix=prefix)
 
 
 def test_no_workflow_is_kept_where_comfyui_was_told_so(monkeypatch):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfy_install import ComfyInstall, NotThere, Target, comfy_places, targets
+from comfy_install import RENDERERS, ComfyInstall, NotThere, Target, comfy_places, targets
 from comfy_server import Client, ComfyServer
 from front_end import FrontEnd, open_front_end
 from graphs import write_speech
@@ -25,9 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "editor" in metafunc.fixturenames:
         any_renderer = metafunc.definition.get_closest_marker("any_renderer") is not None
         choices = [
-            (target, renderer)
-            for target in targets()
-            for renderer in (target.renderers[:1] if any_renderer else target.renderers)
+            (target, renderer) for target in targets() for renderer in (RENDERERS[:1] if any_renderer else RENDERERS)
         ]
         ids = [f"{target.label}-{renderer}" for target, renderer in choices]
         metafunc.parametrize(("server", "editor"), choices, indirect=True, ids=ids, scope="session")

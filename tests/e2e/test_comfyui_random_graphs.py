@@ -17,7 +17,7 @@ from edtalk_core import errors
 
 pytestmark = pytest.mark.slow
 
-MODEL = "tiny.safetensors"
+MODELS = ("tiny.safetensors", "demo (built in)")
 OUR_ERRORS = {
     name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.EDTalkError)
 }
@@ -68,14 +68,14 @@ def test_random_graphs_end_well_or_say_what_is_wrong(
     record_property: Callable[[str, object], None],
 ):
     write_media(server.base / "input")
-    shutil.copy(tiny_bundle, server.base / "models/edtalk" / MODEL)
+    shutil.copy(tiny_bundle, server.base / "models/edtalk" / MODELS[0])
     info = server.get("/object_info")
     began = time.monotonic()
     outcomes: Counter[str] = Counter()
     used: set[str] = set()
     wrong: list[str] = []
     for seed in range(request.config.getoption("graphs")):
-        prompt = random_prompt(info, (MODEL,), seed)
+        prompt = random_prompt(info, MODELS, seed)
         before = len(server.log())
         try:
             run = client.run(prompt, SECONDS)

@@ -24,8 +24,7 @@ NEWEST = "newest"
 
 CLASSIC, NODES_2 = "classic", "nodes2"
 """The renderers of the editor: nodes drawn on a canvas, and nodes that are part of the page."""
-NODES_2_SINCE = (1, 33)
-"""The version of the front end that offered Nodes 2.0 first; before, it was an experiment that could not be used."""
+RENDERERS = (CLASSIC, NODES_2)
 
 
 class NotThere(Exception):
@@ -135,12 +134,6 @@ class Target:
         except NotThere:
             return ""
 
-    @property
-    def renderers(self) -> tuple[str, ...]:
-        """Those that people use with this front end."""
-        version = self.front_end_version
-        return (CLASSIC, NODES_2) if version and _numbers(version) >= NODES_2_SINCE else (CLASSIC,)
-
     def front_end_root(self) -> Path | None:
         """The folder to serve, downloaded if need be; None for ComfyUI's own. Raises NotThere."""
         if self.front_end == OWN:
@@ -156,9 +149,13 @@ class Target:
 @cache
 def targets() -> tuple[Target, ...]:
     """Each ComfyUI with its own front end, then the newest of them with each of $COMFYUI_FRONT_ENDS."""
-    places = comfy_places()
-    newest = max(places, key=lambda place: _numbers(place.label))
-    return tuple(map(Target, places)) + tuple(Target(newest, further) for further in _entries("COMFYUI_FRONT_ENDS"))
+    further = _entries("COMFYUI_FRONT_ENDS")
+    return tuple(map(Target, comfy_places())) + tuple(Target(newest_place(), front_end) for front_end in further)
+
+
+def newest_place() -> ComfyPlace:
+    """Of the ComfyUIs that are named, the one of the highest version that is there."""
+    return max(comfy_places(), key=lambda place: _numbers(place.label))
 
 
 def find_comfyui() -> ComfyInstall:
@@ -205,9 +202,9 @@ def _is_folder(front_end: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """A version for comparing; what is none, such as NEWEST, is newer than all."""
+    """A version for comparing; what is none, such as the name of a folder, is older than all."""
     numbers = version.split(".")
-    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else (sys.maxsize,)
+    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else ()
 
 
 def _version_of(checkout: Path) -> str:

@@ -37,10 +37,13 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 class ComfyServer:
     """ComfyUI on a free port, with folders of its own that hold the repository as its only custom node."""
 
-    def __init__(self, install: ComfyInstall, base: Path, front_end: Path | None = None) -> None:
+    def __init__(
+        self, install: ComfyInstall, base: Path, front_end: Path | None = None, first_start: bool = False
+    ) -> None:
         """Lay the folders out below `base`; `start` starts it. NotThere without what a client needs.
 
-        `front_end`: the folder of another front end than the one that is installed.
+        `front_end`: the folder of another front end than the one that is installed. `first_start`: the editor greets a
+        new user with the templates, which lie over the graph.
         """
         missing = [module for module in ("psutil", "websocket") if find_spec(module) is None]
         if missing:
@@ -54,9 +57,9 @@ class ComfyServer:
             (base / name).mkdir(parents=True)
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
         shutil.copy(install.checkout / "input/example.png", base / "input")  # every ComfyUI has it
-        # Otherwise the template browser lies over the graph when the page is opened for the first time.
-        settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": install.front_end}
-        (base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
+        if not first_start:
+            settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": install.front_end}
+            (base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
 
     def start(self) -> None:
         """Start it and wait until it answers. RuntimeError with its log when it does not."""

@@ -18,8 +18,14 @@ OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-RUN_BUTTON = "button[data-testid=queue-button], [data-testid=queue-button] button"
-"""The button itself, or as before 1.40 the first one in the group of that name."""
+RUN_BUTTON = ", ".join(
+    f"{button}:visible"
+    for button in (
+        "button[data-testid=queue-button]",
+        "[data-testid=queue-button] button",  # the first one in the group of that name, in older front ends
+        "button:has([data-testid=linear-run-button-icon])",  # in the view as an app
+    )
+)
 READY = "() => window.app?.graph && window.app.vueAppReady && window.app.extensionManager?.workflow?.activeWorkflow"
 LOAD_SECONDS = 120
 USUAL_REFUSALS = ("/api/userdata/", "/api/view?filename=&")
@@ -133,6 +139,11 @@ class FrontEnd:
                 return items
             self.page.wait_for_timeout(250)
 
+    def fit(self) -> None:
+        """Show the whole graph."""
+        self.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.page.wait_for_timeout(1500)
+
     def dialogs(self) -> list[str]:
         """The texts of the dialogs and error messages that lie over the graph."""
         return self.page.locator(".p-dialog, .p-toast-message-error").all_inner_texts()
@@ -166,8 +177,13 @@ class FrontEnd:
 
 
 @contextlib.contextmanager
-def open_front_end(server: ComfyServer, renderer: str = CLASSIC) -> Iterator[FrontEnd]:
-    """Open the editor and wait until its first graph is there. Raises NotThere without Playwright or a Chromium."""
+def open_front_end(
+    server: ComfyServer, renderer: str | None = CLASSIC, size: tuple[int, int] = (1600, 900)
+) -> Iterator[FrontEnd]:
+    """Open the editor and wait until its first graph is there. Raises NotThere without Playwright or a Chromium.
+
+    `renderer` None: the one that the front end chooses. `size`: (width, height) of the page.
+    """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -177,12 +193,13 @@ def open_front_end(server: ComfyServer, renderer: str = CLASSIC) -> Iterator[Fro
         if program is None and not os.path.isfile(playwright.chromium.executable_path):
             raise NotThere(f"no browser was found (looked for {', '.join(PROGRAMS)}): playwright install chromium")
         browser = playwright.chromium.launch(executable_path=program, headless=True, args=OPTIONS)
-        context = browser.new_context(viewport={"width": 1600, "height": 900})
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]})
         # Nothing outside is wanted, and waiting for what cannot be reached would take long.
         context.route(
             lambda url: not url.startswith((server.url, "data:", "blob:")), lambda route: route.abort("blockedbyclient")
         )
-        server.post("/settings", {"Comfy.VueNodes.Enabled": renderer == NODES_2})
+        if renderer is not None:
+            server.post("/settings", {"Comfy.VueNodes.Enabled": renderer == NODES_2})
         page = context.new_page()
         page.goto(server.url, wait_until="domcontentloaded", timeout=LOAD_SECONDS * 1000)
         # The graph exists before the start workflow is in it; activeWorkflow is set when it is.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,9 @@ from graphs import Prompt, node, write_speech
 PACK_PREFIX = "EDTalk"
 
 Link = list[Any]
+
+WIDGETS = ("COMBO", "INT", "FLOAT", "STRING", "BOOLEAN")
+"""Types of inputs that are no sockets."""
 
 WRONG_GRAPH = 0.3
 """How often a graph is one that has mistakes in it."""
@@ -34,17 +37,20 @@ REUSED_NODE = 0.6
 DEPTH = 7
 """Of nodes after one another, as far as sockets that must be linked allow it."""
 
-PICTURES = ("portrait.jpg", "portrait.jpg", "portrait.jpg", "noise.png", "dot.png", "alpha.png", "wide.png", "grey.png")
-SOUNDS = ("speech_half.wav", "speech_half.wav", "silent.wav", "blink.wav", "stereo.wav", "empty.wav", "broken.wav")
-VIDEOS = ("face.mp4", "face.mp4", "face_silent.mp4", "one_frame.mp4", "odd.mkv", "broken.mp4")
+USUAL = 0.75
+"""How often the first of some media or texts is taken, which is one that works in most places."""
+PICTURES = ("portrait.jpg", "noise.png", "dot.png", "alpha.png", "wide.png", "grey.png")
+SOUNDS = ("speech_half.wav", "silent.wav", "blink.wav", "stereo.wav", "empty.wav", "broken.wav")
+VIDEOS = ("face.mp4", "face_silent.mp4", "one_frame.mp4", "odd.mkv", "broken.mp4")
+MOTION, PRESET = "nod.safetensors", "smile.json"
 
 LARGEST = {
     "cell": 64,
     "columns": 3,
     "crossfade": 1.0,
     "end": 2.0,
-    "face": 1,
-    "batch_index": 1,
+    "face": 0,
+    "batch_index": 0,
     "fps": 30.0,
     "frame": 5,
     "frames": 5,
@@ -58,7 +64,7 @@ LARGEST = {
 """By the inputs' names, numbers that still take little time, where the range reaches further."""
 TEXTS = {
     "about": ("", "a smile"),
-    "box": ("", "", "60 60 200 200", "0 0 1 1", "-20 -20 600 600", "1 2 3", "a b c d"),
+    "box": ("", "60 60 200 200", "0 0 1 1", "-20 -20 600 600", "1 2 3", "a b c d"),
     "curve": ("", "0:00 0\n0:01 1", "0:00 0.5 ease-in-out", "nonsense"),
     "emotions": ("", "happy, sad", "no such"),
     "filename_prefix": ("edtalk/random", "random", "%width%x%height%", "", "../outside", "a" * 300),
@@ -74,11 +80,19 @@ WRONG = (None, "", "text", "ü\u0000\n", True, -1, 10**30, 0.5, float("nan"), fl
 
 
 def write_media(folder: Path) -> None:
-    """The media that random graphs load, PICTURES, SOUNDS and VIDEOS but for portrait.jpg, in the input folder."""
+    """What random graphs load, in the input folder beside portrait.jpg: media, a motion and a preset."""
+    import torch
     from PIL import Image
 
     from edtalk_core.media.audio import read_audio
     from edtalk_core.media.video_writer import VideoWriter
+    from edtalk_core.motion.files import save_motion
+    from edtalk_core.motion.motion import Motion
+    from edtalk_core.motion.presets import Preset, save_preset
+
+    torch.manual_seed(0)
+    save_motion(Motion(fps=25.0, lip=torch.randn(8, 20), pose=torch.randn(8, 6)), folder / MOTION)
+    save_preset(Preset("smile", tuple(torch.randn(10).tolist())), folder / PRESET)
 
     noise = np.random.default_rng(0)
     for name, size in (("noise.png", (64, 64, 3)), ("dot.png", (1, 1, 3)), ("wide.png", (8, 900, 3))):
@@ -117,7 +131,8 @@ def write_media(folder: Path) -> None:
 class RandomGraph:
     """A prompt that grows from the node it ends in.
 
-    `info` is the server's /object_info, `models` are names of tiny ones, `wrong`: whether it has mistakes in it.
+    `info` is the server's /object_info, `models` are names of which the first is usual, `wrong`: whether it has
+    mistakes in it.
     """
 
     info: dict[str, Any]
@@ -160,13 +175,16 @@ class RandomGraph:
                 chance = self.random.random() if self.wrong else 1.0
                 if chance < MISSING:
                     continue
-                if chance < MISSING + WRONG_VALUE:
+                if type_ in WIDGETS and chance < MISSING + WRONG_VALUE:
                     inputs[name] = self._wrong(details)
-                elif type_ in ("COMBO", "INT", "FLOAT", "STRING", "BOOLEAN"):
-                    inputs[name] = self._value(name, type_, details)
+                elif type_ in WIDGETS:
+                    inputs[name] = self._value(kind, name, type_, details)
                 elif group == "required" or (self.random.random() < OPTIONAL_LINK and depth < DEPTH):
                     link = self._link(type_, depth + 1)
                     inputs |= {name: link} if link is not None else {}
+        if kind == "EDTalkWeightsFromVideo" and len({"video", "images"} & set(inputs)) != 1 and not self.wrong:
+            inputs.pop("images", None)
+            inputs["video"] = self._link("VIDEO", DEPTH)
         if kind.startswith(PACK_PREFIX + "Render") and self.random.random() < 0.5:
             inputs["length"] = "frames"
         name = self._insert(node(kind, **inputs))
@@ -183,16 +201,22 @@ class RandomGraph:
             found.append((name, (type_, details)))
         return found
 
-    def _value(self, name: str, type_: str, details: dict[str, Any]) -> Any:
+    def _usual(self, choices: Sequence[Any]) -> Any:
+        """Mostly the first."""
+        return choices[0] if self.random.random() < USUAL else self.random.choice(choices)
+
+    def _value(self, kind: str, name: str, type_: str, details: dict[str, Any]) -> Any:
         """A value that is allowed."""
         if name == "model":
-            return self.random.choice(self.models)
+            return self._usual(self.models)
+        if name == "file":
+            return self._usual((PRESET if kind == "EDTalkLoadPreset" else MOTION, *details["options"]))
         if type_ == "COMBO":
             return self.random.choice(details["options"])
         if type_ == "BOOLEAN":
             return self.random.random() < 0.5
         if type_ == "STRING":
-            return self.random.choice(TEXTS[name]) if name in TEXTS else details.get("default", "")
+            return self._usual(TEXTS.get(name, ("",)))
         least, most = details["min"], details["max"]
         most = min(most, LARGEST.get(name, most))
         least = max(least, -LARGEST.get(name, -least))
@@ -234,28 +258,29 @@ class RandomGraph:
     def _sources(self, wanted: set[str]) -> list[Callable[[], Link]]:
         """Ways to get one of these from core nodes."""
         sources: list[Callable[[], Link]] = []
-        choose = self.random.choice
+        choose, usual = self.random.choice, self._usual
 
         def core(kind: str, output: int = 0, **inputs: Any) -> Link:
             return [self._insert(node(kind, **inputs)), output]
 
         def parts(output: int) -> Link:
-            return core("GetVideoComponents", output, video=core("LoadVideo", file=choose(VIDEOS)))
+            return core("GetVideoComponents", output, video=core("LoadVideo", file=usual(VIDEOS)))
 
         if "IMAGE" in wanted:
             batch = {"width": choose((16, 64)), "height": choose((16, 40)), "batch_size": choose((1, 3)), "color": 127}
-            sources += [lambda: core("LoadImage", image=choose(PICTURES))] * 4
+            sources += [lambda: core("LoadImage", image=usual(PICTURES))] * 4
             sources += [lambda: parts(0), lambda: core("EmptyImage", **batch)]
         if "MASK" in wanted:
-            sources += [lambda: core("LoadImage", 1, image=choose(PICTURES))]
-            sources += [lambda: core("SolidMask", value=choose((0.0, 1.0)), width=64, height=64)]
+            masks = (1.0, 0.0)
+            sources += [lambda: core("SolidMask", value=usual(masks), width=64, height=64)] * 4
+            sources += [lambda: core("LoadImage", 1, image=usual(PICTURES))]
         if "AUDIO" in wanted:
-            sources += [lambda: core("LoadAudio", audio=choose(SOUNDS))] * 4 + [lambda: parts(1)]
+            sources += [lambda: core("LoadAudio", audio=usual(SOUNDS))] * 4 + [lambda: parts(1)]
             sources += [lambda: core("EmptyAudio", duration=0.2, sample_rate=8000, channels=1)]
         if "VIDEO" in wanted:
-            sources += [lambda: core("LoadVideo", file=choose(VIDEOS))] * 3
+            sources += [lambda: core("LoadVideo", file=usual(VIDEOS))] * 3
             sources += [
-                lambda: core("CreateVideo", images=core("LoadImage", image=choose(PICTURES)), fps=choose((1, 25)))
+                lambda: core("CreateVideo", images=core("LoadImage", image=usual(PICTURES)), fps=choose((1, 25)))
             ]
         return sources
 

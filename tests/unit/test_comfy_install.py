@@ -7,7 +7,7 @@ from pathlib import Path
 
 import comfy_install
 import pytest
-from comfy_install import CLASSIC, NODES_2, ComfyPlace, NotThere, Target, comfy_places, find_comfyui, targets
+from comfy_install import ComfyPlace, NotThere, Target, comfy_places, find_comfyui, targets
 
 
 @pytest.fixture
@@ -62,19 +62,6 @@ def test_further_front_ends_are_those_of_the_newest_comfyui(name_comfyuis, tmp_p
     further = [target for target in targets() if target.front_end != comfy_install.OWN]
     assert [target.label for target in targets()[:3]] == ["0.33.0", "0.4.0", "0.3.64"]
     assert [target.label for target in further] == ["0.33.0-1.58.1", "0.33.0-newest"]
-
-
-@pytest.mark.parametrize(
-    ("version", "renderers"),
-    [
-        ("1.27.10", (CLASSIC,)),
-        ("1.33.0", (CLASSIC, NODES_2)),
-        ("1.58.1", (CLASSIC, NODES_2)),
-        ("newest", (CLASSIC, NODES_2)),
-    ],
-)
-def test_renderers_are_those_that_the_front_end_offers(tmp_path, version, renderers):
-    assert Target(ComfyPlace(tmp_path, None, "test"), version).renderers == renderers
 
 
 def test_an_unpacked_front_end_has_its_version_beside_it(tmp_path):
