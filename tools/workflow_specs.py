@@ -9,6 +9,8 @@ MODEL, MOTION, RENDER, OTHER = "#3f789e", "#b58b2a", "#a1309b", "#8A8"
 """Colours of groups: inputs and models, motion, what comes out, and what belongs to neither."""
 SHOWS = 300
 """Height of what a node shows: a picture, or a player."""
+TELLS = 60
+"""Height of what a node says of its progress."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def video(file: str, shows: int = SHOWS) -> Node:
 MODEL_NODE = Node("model", "EDTalkLoadModel")
 PORTRAIT_NODE = Node("portrait", "EDTalkLoadPortrait", {"model": "model.model", "image": "picture.IMAGE"})
 ENCODE_NODE = Node("heard", "EDTalkEncodeAudio", {"audio": "sound.AUDIO"})
-LIP_NODE = Node("lip", "EDTalkLipFromAudio", {"model": "model.model", "features": "heard.features"})
+LIP_NODE = Node("lip", "EDTalkLipFromAudio", {"model": "model.model", "features": "heard.features"}, shows=TELLS)
 INPUTS = Column(270, (Group("1. Your picture and sound", MODEL, (picture(), sound())),))
 IDENTITY = Group("2. Model and portrait", MODEL, (MODEL_NODE, PORTRAIT_NODE))
 MOUTH = Group("3. The mouth says the sound", MOTION, (ENCODE_NODE, LIP_NODE))
@@ -140,8 +142,8 @@ HEAD_MOTION = Workflow(
                 IDENTITY,
                 Note(
                     "Press Run. New seed, new take",
-                    "*Sample Pose from Flow* makes up how a head moves while this is said. `amount` 0 keeps it still, "
-                    "2 moves it twice as far. *Save Motion* keeps a take.",
+                    "*Sample Pose from Flow* makes up how a head moves while this is said. **amount** 0 keeps it "
+                    "still, 2 moves it twice as far. *Save Motion* keeps a take.",
                 ),
             ),
         ),
@@ -158,6 +160,7 @@ HEAD_MOTION = Workflow(
                             "EDTalkSamplePose",
                             {"portrait": "portrait.portrait", "features": "heard.features"},
                             {"seed": 3},
+                            shows=TELLS,
                         ),
                     ),
                 ),
@@ -189,7 +192,12 @@ REENACT = Workflow(
                     "3. What the face does",
                     MOTION,
                     (
-                        Node("driver", "EDTalkWeightsFromVideo", {"model": "model.model", "video": "video.VIDEO"}),
+                        Node(
+                            "driver",
+                            "EDTalkWeightsFromVideo",
+                            {"model": "model.model", "video": "video.VIDEO"},
+                            shows=TELLS,
+                        ),
                         Node("parts", "GetVideoComponents", {"video": "video.VIDEO"}, title="The video's sound"),
                     ),
                 ),
@@ -217,7 +225,7 @@ DUB = Workflow(
                 Group("2. What is to be said", MODEL, (sound(), MODEL_NODE)),
                 Note(
                     "Press Run, then choose your files",
-                    "Only the mouth is rendered; all else stays the video's own. Several faces: `face` 0 is the "
+                    "Only the mouth is rendered; all else stays the video's own. Several faces: **face** 0 is the "
                     "largest. Dub people only with their consent.",
                 ),
             ),
@@ -254,7 +262,7 @@ STABLE_DIFFUSION = Workflow(
                 Note(
                     "Choose a checkpoint, press Run",
                     "⚠ None comes with the pack; any Stable Diffusion model will do. One person who looks at you, "
-                    "mouth closed, face at least 150 px high. No face is found in a drawing? Type a `box` in *Load "
+                    "mouth closed, face at least 150 px high. No face is found in a drawing? Type a **box** in *Load "
                     "Portrait*.",
                 ),
                 Group(
@@ -342,6 +350,7 @@ STABLE_DIFFUSION = Workflow(
                             "EDTalkSamplePose",
                             {"portrait": "portrait.portrait", "features": "heard.features"},
                             {"seed": 12},
+                            shows=TELLS,
                         ),
                     ),
                 ),
@@ -406,7 +415,7 @@ BLEND = Workflow(
                 IDENTITY,
                 Note(
                     "Press Run, then change the curve",
-                    "Each line of `curve` is a time and how much of the first there is: 0 is the second alone, 1 the "
+                    "Each line of **curve** is a time and how much of the first there is: 0 is the second alone, 1 the "
                     "first. 1.5 goes beyond it.",
                 ),
             ),
@@ -506,6 +515,7 @@ MIX = Workflow(
                             "EDTalkWeightsFromVideo",
                             {"model": "model.model", "video": "video.VIDEO"},
                             title="Head from this video",
+                            shows=TELLS,
                         ),
                     ),
                 ),
@@ -574,6 +584,7 @@ PASTE_BACK = Workflow(
                                 "pose": "idle.pose",
                                 "audio": "heard.audio",
                             },
+                            shows=TELLS,
                         ),
                         Node(
                             "upscaler",
@@ -610,6 +621,7 @@ PASTE_BACK = Workflow(
                             "paste",
                             "EDTalkPasteBack",
                             {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
+                            shows=TELLS,
                         ),
                         Node(
                             "create",
@@ -634,7 +646,7 @@ PASTE_BACK = Workflow(
 def person(
     number: int, image: str, cut: tuple[float, float], silence: tuple[float, float], below: str
 ) -> tuple[Column, ...]:
-    """What one of two people needs: the portrait, the motion, and the frames pasted into `below`."""
+    """What one of two people needs: the portrait, the motion, and the frames pasted into **below**."""
     return (
         Group(
             f"Person {number}",
@@ -668,6 +680,7 @@ def person(
                     f"lip{number}",
                     "EDTalkLipFromAudio",
                     {"model": "model.model", "features": f"heard{number}.features"},
+                    shows=TELLS,
                 ),
             ),
         ),
@@ -683,11 +696,13 @@ def person(
                         "lip": f"lip{number}.lip",
                         "audio": f"heard{number}.audio",
                     },
+                    shows=TELLS,
                 ),
                 Node(
                     f"paste{number}",
                     "EDTalkPasteBack",
                     {"portrait": f"portrait{number}.portrait", "image": below, "frames": f"frames{number}.images"},
+                    shows=TELLS,
                 ),
             ),
         ),
@@ -741,7 +756,7 @@ TWO_PEOPLE = Workflow(
                 ),
                 Note(
                     "Press Run: two faces, two sounds",
-                    "`face` 0 is the largest, 1 the next. A picture of two? Plug it in for the stitched one. The one "
+                    "**face** 0 is the largest, 1 the next. A picture of two? Plug it in for the stitched one. The one "
                     "is silent while the other speaks: silence after the first sound, before the second.",
                 ),
             ),
@@ -792,7 +807,7 @@ SHEETS = Workflow(
                 Note(
                     "Press Run, then compare",
                     "Left: the portrait in each emotion, a row for each strength. Right: what each of the 36 weights "
-                    "of a frame moves, lowered, as it is, raised: *Adjust Motion* takes them as `offsets`.",
+                    "of a frame moves, lowered, as it is, raised: *Adjust Motion* takes them as **offsets**.",
                 ),
             ),
         ),
@@ -853,9 +868,9 @@ WORKFLOWS = (
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A subgraph in the node library; `settings` are those that show on it.
+    """A subgraph in the node library; **settings** are those that show on it.
 
-    `outside`: nodes whose wires become its inputs and outputs.
+    **outside**: nodes whose wires become its inputs and outputs.
     """
 
     name: str
@@ -882,6 +897,7 @@ BLUEPRINTS = (
                 "EDTalkSamplePose",
                 {"portrait": "portrait.portrait", "features": "heard.features"},
                 {"seed": 3},
+                shows=TELLS,
             ),
             Node(
                 "emotion",
@@ -935,6 +951,7 @@ BLUEPRINTS = (
                 "frames",
                 "EDTalkRenderFrames",
                 {"portrait": "portrait.portrait", "lip": "lip.lip", "audio": "heard.audio"},
+                shows=TELLS,
             ),
             Node(
                 "scaled",
@@ -946,6 +963,7 @@ BLUEPRINTS = (
                 "paste",
                 "EDTalkPasteBack",
                 {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
+                shows=TELLS,
             ),
             Node("create", "CreateVideo", {"images": "paste.images", "audio": "frames.audio", "fps": "frames.fps"}),
         ),
