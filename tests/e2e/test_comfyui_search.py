@@ -43,7 +43,8 @@ SEEN = """() => {
     const list = document.querySelector("#results-list, .p-autocomplete-list-container");
     const bottom = list.getBoundingClientRect().bottom;
     return [...list.querySelectorAll("[data-testid=result-item], li")]
-        .filter(one => one.getBoundingClientRect().bottom <= bottom + 2).map(one => one.innerText.split("\\n")[0]);
+        .filter(one => one.getBoundingClientRect().bottom <= bottom + 2)
+        .map(one => one.innerText.split("\\n")[0].trim());
 }"""
 
 
