@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,7 +25,8 @@ from edtalk_core.motion.files import load_motion, save_motion
 from edtalk_core.motion.motion import TRACKS, Motion
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.networks.sizes import ModelSizes
-from edtalk_core.pipeline import animate
+from edtalk_core.pipeline import Drivers, animate, expression_source, lip_source, pose_source
+from edtalk_core.sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Written
 
 PORTRAIT = builtin_file("examples/portrait.jpg")
 SPEECH = builtin_file("examples/speech.flac")
@@ -165,6 +167,42 @@ def test_a_video_drives_everything_and_gives_its_sound(talk, actor):
     assert result.frames == round(read_audio(actor).duration * 25)
     assert result.motion.pose.std(dim=0).max() > 0
     assert VideoReader(result.path).has_audio
+
+
+def test_arguments_become_sources(model, flowing_model, short_sound):
+    motion, video = FromMotion(some_motion(3)), FromVideo(Path("actor.mp4"), wait=0.5)
+    head = FromVideo(Path("head.mp4"), name="pose video")
+    nothing, sound = Drivers(), Drivers(sound=short_sound)
+    actor, everything = Drivers(sound=short_sound, video=video), Drivers(short_sound, video, 1.0, motion, head)
+    lips = FromMotion(some_motion(3).select("lip"))
+
+    assert [lip_source(None, d) for d in (everything, actor, sound, nothing)] == [
+        motion, video, FromSound(short_sound), Own(),
+    ]  # fmt: skip
+    assert lip_source("audio", everything) == FromSound(short_sound)
+    assert lip_source("own", everything) == Own()
+
+    assert pose_source(None, everything, flowing_model) == head
+    assert pose_source(None, actor, flowing_model) == video
+    assert pose_source(None, sound, flowing_model, 5, 0.5) == FromFlow(short_sound, 5, 0.5)
+    assert pose_source(None, sound, model) == Own()
+    assert pose_source(None, Drivers(motion=lips), flowing_model) == Own()
+    assert pose_source("flow", Drivers(motion=motion), flowing_model) == FromFlow(None)
+
+    assert expression_source(None, Drivers(motion=motion, video=video)) == motion
+    assert expression_source(None, Drivers(motion=lips, video=video)) == video
+    assert expression_source(" video ", actor) == video
+    assert expression_source("own", everything) == Own()
+    for words in ("audio", "flow", "still", "pose video", "happy:0.8"):
+        assert expression_source(words, everything) == Written(words)
+
+
+def test_a_video_that_was_not_read_lasts_as_its_file(short_sound):
+    video, motion = FromVideo(Path("actor.mp4")), FromMotion(some_motion(50))
+    drivers = Drivers(video=video, video_seconds=3.0, motion=motion)
+    assert drivers.seconds({}) == {"video": 3.0, "motion": 2.0}
+    assert drivers.seconds({video: some_motion(25)}) == {"video": 1.0, "motion": 2.0}
+    assert Drivers(sound=short_sound).seconds({}) == {"audio": short_sound.duration}
 
 
 def test_words_are_not_taken_for_a_source(talk, short_sound):
