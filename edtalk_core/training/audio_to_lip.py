@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..data.clips import ClipStore
 from ..data.sound_offsets import sound_offsets
 from ..data.tracks import motion_tracks
+from ..media.picture import pictures_to_images
 from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .losses import perceptual_loss
@@ -169,8 +170,7 @@ class SpeechSampler:
         if settings.losses.image:
             source, target = int(rng.integers(len(clip))), middle + offset
             for name, index in (("sources", source), ("targets", target)):
-                frame = clip.frame(index, settings.resolution).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-                row[name] = torch.from_numpy(frame)
+                row[name] = pictures_to_images(clip.frame(index, settings.resolution))
             row |= {name: tracks[name][target] for name in ("pose", "expression") if name in tracks}
         return row
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.clips import Clip
 from ..face.landmarks import MIRRORED
+from ..media.picture import pictures_to_images
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Augmentation:
         reading[:, 2] += matrix[:, :2] @ np.full(2, (ratio - 1) / 2)
         reading[:, :2] *= ratio
         view = cv2.warpAffine(frame, reading, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        image = view.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
+        image = pictures_to_images(view).numpy()
         image = np.clip(image * self.gain[:, None, None] + self.offset[:, None, None], -1, 1)
         points = clip.landmarks[index] @ matrix[:, :2].T + matrix[:, 2]
         if self.mirror:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic import atomic_write
+from ..checkpoints.metadata import bundle_metadata
 from ..errors import EDTalkError
 from ..model import EDTalk
 from .settings import TrainingSettings
@@ -53,13 +54,7 @@ def save_training(
             if key in state:
                 tensors[f"training.{key}.{name}"] = torch.as_tensor(state[key])
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    metadata = {
-        "format": "edtalk-bundle",
-        "format_version": "1",
-        "variant": model.sizes.variant,
-        "sizes": model.sizes.to_json(),
-        "fps": f"{model.fps:g}",
-        "presets": json.dumps(model.presets),
+    metadata = bundle_metadata(model.sizes, model.fps, model.presets) | {
         "training_step": str(step),
         "training_config": json.dumps(asdict(settings)),
     }

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_STABLE = [*range(27, 36), 36, 39, 42, 45]
-"""Nose and eye corners: points that do not move with the mouth."""
-_LOWER_FACE = [*range(4, 13), *range(31, 36), *range(48, 68)]
+from ..face.landmarks import BROWS, CHIN, LOWER_JAW, MOUTH, NOSE_BASE, NOSE_WINGS, STABLE, indices
+
+_LOWER_FACE = indices(LOWER_JAW, NOSE_WINGS, MOUTH)
 """Jaw, base of the nose, lips: what moves with the mouth."""
-_BROWS = np.arange(17, 27)
 JAW_DROP = 0.2
 """How far a jaw drops and brows rise, in shares of the way from the nose to the chin."""
 WARP_SIZE = 64
 """Side at which a warp is computed; finer, landmarks have nothing to say."""
-_MOVING = [*range(4, 13), *range(48, 68)]
+_MOVING = indices(LOWER_JAW, MOUTH)
 
 
 def still_part(points: NDArray[np.floating[Any]], size: int, moving: str) -> NDArray[np.float32]:
@@ -26,10 +25,10 @@ def still_part(points: NDArray[np.floating[Any]], size: int, moving: str) -> NDA
     "expression", that and the rest of the face up to as far above the brows as they rise. Returns (size,size).
     """
     own = (points + 1) * size / 2 - 0.5
-    down = own[8] - own[33]
+    down = own[CHIN] - own[NOSE_BASE]
     hull = [own[_LOWER_FACE], own[_LOWER_FACE] + JAW_DROP * down]
     if moving == "expression":
-        hull += [own, own[_BROWS] - JAW_DROP * down]
+        hull += [own, own[BROWS] - JAW_DROP * down]
     return np.asarray(1 - filled(np.concatenate(hull), size), np.float32)
 
 
@@ -92,7 +91,7 @@ def swap_mouth(
 
     size = image.shape[-1]
     own, its = ((p + 1) * size / 2 - 0.5 for p in (points, others))
-    matrix, _ = cv2.estimateAffinePartial2D(its[_STABLE], own[_STABLE], method=cv2.LMEDS)
+    matrix, _ = cv2.estimateAffinePartial2D(its[STABLE], own[STABLE], method=cv2.LMEDS)
     if matrix is None:
         return image, points
     moved = its @ matrix[:, :2].T + matrix[:, 2]

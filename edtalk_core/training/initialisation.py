@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..data.clips import Clip
 from ..data.landmark_motion import LandmarkMotion
+from ..media.picture import pictures_to_images
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from ..networks.encoder import Encoder
@@ -61,8 +62,7 @@ def fit_heads(model: EDTalk, clips: Sequence[Clip], frames: int = 40) -> None:
     for clip in clips:
         chosen = np.unique(np.linspace(0, len(clip) - 1, frames).astype(int))
         pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in chosen])
-        images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
-        latent = model.enc["net_app"].latent(images.to(model.device)).double().cpu()
+        latent = model.enc["net_app"].latent(pictures_to_images(pictures).to(model.device)).double().cpu()
         measured = measure.measure(clip.points[chosen], clip.info.name)
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)

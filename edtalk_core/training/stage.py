@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..media.picture import images_to_pictures
 from ..model import EDTalk
 from .settings import TrainingSettings
 from .typed_settings import flattened
@@ -82,7 +83,7 @@ def stack(arrays: list[NDArray[np.float32]]) -> Tensor:
 def tile(rows: list[Tensor]) -> NDArray[np.uint8]:
     """Rows of images (N,3,S,S) in [-1,1] to one picture, a row below the other."""
     picture = torch.cat([torch.cat(list(row.float().cpu()), dim=2) for row in rows], dim=1)
-    return ((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return images_to_pictures(picture[None])[0]
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Tensor:
