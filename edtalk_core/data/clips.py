@@ -29,7 +29,7 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known about a clip. `person` separates training from test people; empty strings mean unknown."""
+    """Facts about a clip. `person` separates training from test people; empty strings mean unknown."""
 
     name: str
     person: str

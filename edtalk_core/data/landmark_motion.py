@@ -117,7 +117,7 @@ class LandmarkMotion:
         return np.stack([z.real, z.imag], -1)
 
     def _turn_and_scale(self, points: Array) -> NDArray[np.complexfloating[Any, Any]]:
-        """What brings points (T,68,2), taken as complex numbers about their centre, onto the template: factors (T,)."""
+        """Factors (T,) that bring points (T,68,2), as complex numbers about their centre, onto the template."""
         z = points[:, STABLE, 0] + 1j * points[:, STABLE, 1]
         z = z - z.mean(1, keepdims=True)
         target = self.template[:, 0] + 1j * self.template[:, 1]
@@ -144,7 +144,7 @@ class LandmarkMotion:
 
     @classmethod
     def _turn(cls, points: Array) -> Array:
-        """What of the pose deforms the aligned mouth: yaw, pitch and their squares."""
+        """The part of the pose that deforms the aligned mouth: yaw, pitch and their squares."""
         yaw, pitch = cls._raw_pose(points)[:, 4:].T
         return np.stack([yaw, pitch, yaw**2, pitch**2, yaw * pitch], -1)
 

@@ -1,4 +1,4 @@
-"""What is known of a video before it is opened: from a manifest, or from how HDTF, MEAD and others name their files."""
+"""Facts about videos before they are opened: from a manifest, or from the file names of HDTF, MEAD and others."""
 
 from __future__ import annotations
 
@@ -144,19 +144,19 @@ def _read_manifest(path: Path, where: Mapping[str, Collection[str]]) -> list[tup
 
 
 def _facts(path: Path, root: Path) -> dict[str, str]:
-    """What the names of a file and of its folders tell: person, and for MEAD emotion, level and view."""
+    """Facts in the names of a file and its folders: person, and for MEAD emotion, level and view."""
     # The folders above the root count too: somebody may give a person's folder alone.
     text = "/".join(path.absolute().with_suffix("").parts[-7:])
     text = re.sub(r"[_#/]+", "/", text)
     text = re.sub(r"(left|right)/([36]0)", r"\1_\2", text).replace("level/", "level_")
-    found = _MEAD.search(text)
-    if found:
-        return {key: value or "" for key, value in found.groupdict().items()}
-    found = _HDTF.match(path.stem)
-    if found:
+    mead = _MEAD.search(text)
+    if mead:
+        return {key: value or "" for key, value in mead.groupdict().items()}
+    hdtf = _HDTF.match(path.stem)
+    if hdtf:
         # WDA_Name1_000 is one more recording of Name; RD_Radio1 and RD_Radio2 are different people.
-        name = found["name"] if found["kind"] == "RD" else found["name"].rstrip("0123456789")
-        return {"person": f"{found['kind']}_{name}"}
+        name = hdtf["name"] if hdtf["kind"] == "RD" else hdtf["name"].rstrip("0123456789")
+        return {"person": f"{hdtf['kind']}_{name}"}
     folders = path.relative_to(root).parts[:-1]
     if folders:
         return {"person": folders[0]}

@@ -52,7 +52,7 @@ SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".aac")
 
 @dataclass
 class Report:
-    """What `prepare` did; kept as report.json beside the clips."""
+    """The clips of a store, and the videos that gave none; saved as report.json beside the clips."""
 
     clips: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Video -> the clips made of it: name, person, split, emotion, level, license, speech, frames, sound."""

@@ -25,7 +25,7 @@ RIDGE = 3.0
 FOLDS = 8
 ROUNDS = 3
 BANDS, COLUMNS = 20, 8
-"""What a mel window is averaged to: formants count, and harmonics do not."""
+"""Size of an averaged mel window: formants count, and harmonics do not."""
 
 
 def coarse(windows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

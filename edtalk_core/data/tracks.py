@@ -68,9 +68,9 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
 
 
 def motion_tracks(model: EDTalk, store: ClipStore, measured: bool, out: Path | str) -> dict[str, dict[str, Tensor]]:
-    """What an audio stage learns from, by clip name: the weights the model reads, kept in the run's folder `out`.
+    """Weights of a store's clips, by clip name, for an audio stage: read by the model and cached in the folder `out`.
 
-    `measured`: what `measured_tracks` gives instead, steadier than what a young encoder reads.
+    `measured`: those of `measured_tracks` instead, which are steadier than what a young encoder reads.
     """
     if measured:
         return measured_tracks(model, store.clips)

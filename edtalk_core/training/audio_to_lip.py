@@ -18,7 +18,7 @@ from ..media.picture import pictures_to_images
 from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .losses import perceptual_loss
-from .settings import Augmented, TrainingSettings
+from .settings import AugmentedSettings, TrainingSettings
 from .speech_variations import between, paced_windows, vary_sound
 from .stage import Stage, frozen
 from .typed_settings import Count, NotNegative, Positive
@@ -68,7 +68,7 @@ class AudioToLipLosses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioToLipSettings(Augmented):
+class AudioToLipSettings(AugmentedSettings):
     """Settings of the stage "audio-to-lip"."""
 
     stage: Literal["audio-to-lip"] = "audio-to-lip"

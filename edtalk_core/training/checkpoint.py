@@ -18,8 +18,8 @@ from ..errors import EDTalkError
 from ..model import EDTalk
 from .settings import TrainingSettings
 
-KEPT = 2
-"""Checkpoints kept in a run's folder."""
+CHECKPOINT_COUNT = 2
+"""Number of checkpoints that stay in a run's folder."""
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
@@ -61,7 +61,7 @@ def save_training(
     path = checkpoint_path(out, step)
     with atomic_write(path) as partial:
         save_file(tensors, partial, metadata=metadata)
-    for old in sorted(out.glob("checkpoint-*.safetensors"))[:-KEPT]:
+    for old in sorted(out.glob("checkpoint-*.safetensors"))[:-CHECKPOINT_COUNT]:
         old.unlink()
     return path
 
@@ -80,10 +80,10 @@ def load_training(
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
             wanted = {f"training.weight.{name}" for name in parameters}
-            held = {name for name in names if name.startswith("training.weight.")}
-            if wanted != held:
+            stored = {name for name in names if name.startswith("training.weight.")}
+            if wanted != stored:
                 raise EDTalkError(
-                    f"{path} is a checkpoint of other trained tensors ({len(held)} instead of {len(wanted)}): train "
+                    f"{path} is a checkpoint of other trained tensors ({len(stored)} instead of {len(wanted)}): train "
                     "into another folder, or delete this one to start over."
                 )
             own = model.state_dict()

@@ -33,8 +33,7 @@ class LossCurves:
         elif self.path.exists():
             # A run that was killed hard may have written rows after its last checkpoint.
             steps, columns = read_curves(self.path)
-            kept = steps <= step
-            table = np.stack([steps, *columns.values()], axis=1)[kept]
+            table = np.stack([steps, *columns.values()], axis=1)[steps <= step]
             with self.path.open("w", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["step", *columns])

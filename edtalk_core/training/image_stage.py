@@ -1,4 +1,4 @@
-"""What the stages that look at images are made of: settings, a sampler of frames, image losses."""
+"""Shared parts of the stages that look at images: settings, the sampler of frames, the loss of read weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .sampling import (
     swapped_mouth,
     weights_measure,
 )
-from .settings import Augmented
+from .settings import AugmentedSettings
 
 LIP_GAIN = 3.0
 ENCODER_AND_GENERATOR = ("enc.", "dec.input", "dec.conv1", "dec.convs", "dec.to_")
@@ -31,7 +31,7 @@ LIP_AND_POSE = ("fc.", "lip_fc.", "pose_fc.", "direction_lipnonlip.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageStageSettings(Augmented):
+class ImageStageSettings(AugmentedSettings):
     """Settings of all stages that look at images."""
 
     sampling: PairSampling = PairSampling()

@@ -67,9 +67,9 @@ def fit_heads(model: EDTalk, clips: Sequence[Clip], frames: int = 40) -> None:
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
         ).double()
-        for values, kept in ((latent, inputs), (target, targets)):
+        for values, rows in ((latent, inputs), (target, targets)):
             mean = values.mean(0, keepdim=True)
-            kept += [values - mean, mean * (BETWEEN_CLIPS * len(chosen) ** 0.5)]
+            rows += [values - mean, mean * (BETWEEN_CLIPS * len(chosen) ** 0.5)]
     x, y = torch.cat(inputs), torch.cat(targets)
     gram = x.T @ x
     weights = torch.linalg.solve(gram + RIDGE * gram.diagonal().mean() * torch.eye(len(gram)), x.T @ y).float()

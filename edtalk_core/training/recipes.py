@@ -40,7 +40,7 @@ class BundleSettings:
     file: str
     """Name of the bundle in the run's folder."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """What the numbers are stored as."""
+    """Precision in which the weights are stored."""
     presets: Literal["none", "read", "measured"] = "none"
     """Expression presets: none, read off the clips by the model, or measured by their landmarks."""
     strength: Positive = 1.0
@@ -49,7 +49,7 @@ class BundleSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run of a recipe does, one after the other."""
+    """The stages of a run in their order, and how its bundle is written."""
 
     stages: dict[str, TrainingSettings]
     """Settings by the name of their file, without its ending; each has a folder of that name."""
@@ -97,7 +97,7 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
 
 
 def run_recipe(recipe: Recipe, progress: StageProgress | None = None) -> Path:
-    """Run what of a recipe is not done yet, and return the bundle or, without one, the last checkpoint.
+    """Run the stages of a recipe that are not finished, and return the bundle or, without one, the last checkpoint.
 
     A run that was stopped goes on where it was. Under `accelerate launch` all processes run it together.
     `progress(file, step, steps)` is called for each stage; what it raises ends the run after a checkpoint.

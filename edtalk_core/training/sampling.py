@@ -48,7 +48,7 @@ class PairSampling:
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionalSampling(PairSampling):
-    """... and how many samples show a labelled emotion."""
+    """Settings of `PairSampling`, and how many samples show a labelled emotion."""
 
     emotional_share: Share = 0.5
     """Share of the samples that come from clips with a labelled emotion; the rest come from all clips."""
@@ -68,7 +68,7 @@ class Sample:
     landmarks: Array
     """(frames,68,2) in [-1,1]."""
     weights: dict[str, Array]
-    """What the landmarks measure by track, (frames,bases); empty where nothing is measured."""
+    """Weights measured on the landmarks, by track (frames,bases); empty when none are measured."""
 
 
 ChooseClips = Callable[[Random, int], Sequence[Clip]]

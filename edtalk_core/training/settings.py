@@ -55,7 +55,7 @@ RENAMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What every stage has. Saved with every checkpoint, so that a run can be repeated."""
+    """Settings of every stage. They are saved with every checkpoint, so that a run can be repeated."""
 
     stage: str
     """Name of the stage."""
@@ -109,8 +109,8 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmented(TrainingSettings):
-    """What stages have whose samples are varied."""
+class AugmentedSettings(TrainingSettings):
+    """Settings of stages that augment their samples."""
 
     augmentation: NotNegative = 1.0
     """Strength of random changes: of pictures, mirror, zoom, shift and colour; of sound, voice, room and pace."""

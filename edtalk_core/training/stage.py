@@ -1,4 +1,4 @@
-"""What all stages share: a model, batches that depend on seed and step alone, losses, a sample sheet."""
+"""The base of all stages: a model, batches that depend on seed and step alone, losses, a sample sheet."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stage(nn.Module):
 
     @classmethod
     def complete(cls, model: EDTalk, settings: Any) -> None:
-        """Add to the model what the stage trains and the model has not got yet.
+        """Add the networks that the stage trains and the model does not have yet.
 
         Raises EDTalkError for a model that cannot be trained so.
         """

@@ -94,9 +94,9 @@ class _Reader:
         return changes
 
     def unknown(self, dotted: str, value: object, known: list[str]) -> str:
-        """What to tell somebody who asks for a setting that does not exist."""
-        asked = [f"{dotted}.{name}" for name in value] if isinstance(value, Mapping) else []
-        for name in (*asked, dotted):
+        """The message for a setting that does not exist."""
+        nested = [f"{dotted}.{name}" for name in value] if isinstance(value, Mapping) else []
+        for name in (*nested, dotted):
             if name in self.renamed:
                 return f'The setting "{name}" is called {self.renamed[name]} now.'
         path, _, name = dotted.rpartition(".")
