@@ -19,7 +19,6 @@ class EncodeAudio(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkEncodeAudio",
             display_name="EDTalk Encode Audio",
@@ -65,7 +64,6 @@ class LipFromAudio(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkLipFromAudio",
             display_name="EDTalk Lip Sync from Audio",

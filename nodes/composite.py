@@ -43,7 +43,6 @@ class PasteBackNode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkPasteBack",
             display_name="EDTalk Paste Back",
@@ -144,7 +143,6 @@ class DubVideo(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkDubVideo",
             display_name="EDTalk Dub Video",

@@ -25,7 +25,6 @@ class ExampleInputs(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkExampleInputs",
             display_name="EDTalk Example Inputs",

@@ -42,7 +42,6 @@ class ExpressionPreset(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkExpressionPreset",
             display_name="EDTalk Expression Preset",
@@ -76,7 +75,6 @@ class LoadPreset(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkLoadPreset",
             display_name="EDTalk Load Expression Preset",
@@ -147,7 +145,6 @@ class SavePreset(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkSavePreset",
             display_name="EDTalk Save Expression Preset",
@@ -203,7 +200,6 @@ class BlendExpressions(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkBlendExpressions",
             display_name="EDTalk Blend Expressions",
@@ -295,7 +291,6 @@ class ExpressionTimeline(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkExpressionTimeline",
             display_name="EDTalk Expression Timeline",

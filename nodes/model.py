@@ -42,7 +42,6 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         own = [name for name in folder_paths.get_filename_list(MODELS_FOLDER) if Path(name).name not in _published()]
         return io.Schema(
             node_id="EDTalkLoadModel",

@@ -50,7 +50,6 @@ class AdjustMotion(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkAdjustMotion",
             display_name="EDTalk Adjust Motion",
@@ -180,7 +179,6 @@ class JoinMotions(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkJoinMotions",
             display_name="EDTalk Join Motions",
@@ -228,7 +226,6 @@ class CombineMotions(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkCombineMotions",
             display_name="EDTalk Combine Motions",
@@ -260,7 +257,6 @@ class SaveMotion(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkSaveMotion",
             display_name="EDTalk Save Motion",
@@ -310,7 +306,6 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkLoadMotion",
             display_name="EDTalk Load Motion",
@@ -364,7 +359,6 @@ class PlotMotion(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkPlotMotion",
             display_name="EDTalk Plot Motion",

@@ -21,7 +21,6 @@ class LoadPortrait(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkLoadPortrait",
             display_name="EDTalk Load Portrait (Face)",

@@ -43,7 +43,6 @@ class SamplePose(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkSamplePose",
             display_name="EDTalk Sample Pose from Flow",
@@ -118,7 +117,6 @@ class HoldPose(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkHoldPose",
             display_name="EDTalk Hold Pose / Idle",

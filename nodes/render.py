@@ -76,7 +76,6 @@ class RenderFrames(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkRenderFrames",
             display_name="Talking Head: EDTalk Render Frames",
@@ -134,7 +133,6 @@ class RenderVideo(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkRenderVideo",
             display_name="Talking Head: EDTalk Render Video",

@@ -33,7 +33,6 @@ class EmotionContactSheet(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkEmotionContactSheet",
             display_name="EDTalk Emotion Contact Sheet",
@@ -84,7 +83,6 @@ class BaseExplorer(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkBaseExplorer",
             display_name="EDTalk Base Explorer",

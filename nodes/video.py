@@ -27,7 +27,6 @@ class WeightsFromVideo(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Of the node."""
         return io.Schema(
             node_id="EDTalkWeightsFromVideo",
             display_name="EDTalk Weights from Video",

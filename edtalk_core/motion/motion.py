@@ -19,7 +19,6 @@ LIP, POSE, EXPRESSION = 20, 6, 10
 TRACKS = ("lip", "pose", "expression")
 """The names of the tracks, in the order of the banks' columns."""
 
-TRACK_WIDTHS = {"lip": LIP, "pose": POSE, "expression": EXPRESSION}
 
 FPS = 25.0
 """Frames a second the published models were trained at."""
