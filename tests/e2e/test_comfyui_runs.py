@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfy_server import Client, ComfyServer, Rejected
-from graphs import Prompt, node, talk, write_speech
+from graphs import Prompt, dub, node, talk, write_speech
 from videos import mouth_motion, read_video
 
 pytestmark = pytest.mark.slow
@@ -140,6 +140,45 @@ def test_cancel_stops_within_a_second_and_leaves_what_is_done(client: Client, se
     again = client.run(talk("short.wav", filename_prefix="after"))
     assert again.status == "success"
     assert len(read_video(again.files(server)[0]).frames) == 50
+
+
+def test_a_dub_counts_all_its_parts_and_when_cancelled_says_where_the_rest_lies(client: Client, server: ComfyServer):
+    done = [0.0]
+
+    def listen(kind, data):
+        if kind == "progress" and data["node"] == "dub":
+            done.append(data["value"] / data["max"])
+            if done[-1] > 0.6 and done[-2] <= 0.6:
+                client.interrupt()
+
+    run = client.wait(client.queue(dub(filename_prefix="cancelled_dub")), listen=listen)
+    assert run.status == "interrupted", run.error
+    assert done == sorted(done)
+    assert any(re.match(r"Following the face: \d+ of 146 frames, .* left in all", text) for text in run.texts())
+    assert any(re.match(r"Rendering: \d+ of 146 frames, .* left in all", text) for text in run.texts())
+    (partial,) = (server.base / "output").glob("cancelled_dub*")
+    frames = len(read_video(partial).frames)
+    assert 0 < frames < 146
+    assert run.texts()[-1] == f"{frames} frames kept in {partial}"
+
+
+def test_a_video_without_sound_is_told_in_a_sentence(client: Client, server: ComfyServer):
+    from edtalk_core.media.video import VideoWriter
+
+    with VideoWriter(server.base / "input/silent.mp4", 25, (64, 64)) as writer:
+        for _ in range(5):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+    prompt = talk("short.wav")
+    prompt["sound"] = node("LoadVideo", file="silent.mp4")
+    prompt["parts"] = node("GetVideoComponents", video=["sound", 0])
+    prompt["heard"]["inputs"]["audio"] = ["parts", 1]
+    run = client.run(prompt)
+    assert run.status == "error"
+    assert run.error["node_id"] == "heard"
+    assert run.error["exception_type"] == "edtalk.AudioError"
+    assert run.error["exception_message"].startswith(
+        "There is no sound: the video or list that audio comes from has none"
+    )
 
 
 @pytest.mark.parametrize(

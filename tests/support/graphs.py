@@ -52,6 +52,17 @@ def talk(audio: str, model: str = "demo (built in)", render: str = "EDTalkRender
     }
 
 
+def dub(**settings: Any) -> Prompt:
+    """The example driver says the example speech: "model", "examples", "dub"; `settings` are inputs of Dub Video."""
+    inputs: dict[str, Any] = {"length": "video", "face": 0, "box": "", "feather": 0.1, "match_colours": True}
+    inputs |= {"filename_prefix": "dub", "format": "mp4"} | settings
+    return {
+        "model": node("EDTalkLoadModel", model="demo (built in)", precision="auto"),
+        "examples": node("EDTalkExampleInputs"),
+        "dub": node("EDTalkDubVideo", model=["model", 0], video=["examples", 2], audio=["examples", 1], **inputs),
+    }
+
+
 def write_speech(path: Path, seconds: float) -> None:
     """The example speech, cut or repeated to a length, as a WAV file."""
     from edtalk_core.media.audio import read_audio
