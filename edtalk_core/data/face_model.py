@@ -193,8 +193,10 @@ _IMPORTANCE = np.ones(LANDMARK_COUNT)
 _IMPORTANCE[EYES], _IMPORTANCE[MOUTH] = 1.6, 1.2
 _ROBUST = 0.5
 """Error of a landmark, in cm, from which on it counts less."""
-_SHAPE_PRIOR, _IDENTITY_PRIOR = 0.6, 0.4
-"""How strongly weights are held at zero: errors of all landmarks, in cm, that a weight of 1 must save."""
+_SHAPE_PRIORS = np.repeat([0.2, 0.7], [len(EXPRESSION_BASES), len(MOUTH_SHAPES)])
+_IDENTITY_PRIOR = 0.4
+"""How strongly weights are held at zero: errors of all landmarks, in cm, that a weight of 1 must save. Shapes of speech
+are many that look alike: held less, they would work against each other."""
 _PATIENCE = 60
 """Pictures at most that an identity is told by."""
 _POSE = 6
@@ -236,10 +238,10 @@ def fit_face(landmarks: Points, *, identity: Array | None = None, iterations: in
         trust = _IMPORTANCE[_USED] / np.sqrt(1 + (distance / _ROBUST) ** 2)
         system, right = _pose_equations(points, error, trust, rotation, scale, shapes)
         # The pose comes first: without it, shapes would explain a turned head.
-        prior = (_SHAPE_PRIOR * scale) ** 2 if iteration > 2 else np.full(len(scale), 1e9)
+        prior = (_SHAPE_PRIORS * scale[:, None]) ** 2 if iteration > 2 else np.full_like(weights, 1e9)
         own = np.arange(_POSE, system.shape[1])
-        system[:, own, own] += prior[:, None]
-        right[:, _POSE:] -= prior[:, None] * weights
+        system[:, own, own] += prior
+        right[:, _POSE:] -= prior * weights
         step = np.linalg.solve(system, right[..., None])[..., 0]
         scale = scale * np.exp(step[:, 0].clip(-0.3, 0.3))
         rotation = _rotations(step[:, 1:4].clip(-0.4, 0.4)) @ rotation

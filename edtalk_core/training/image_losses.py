@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..face.landmarks import BROWS, EYES, INNER_LIPS, MOUTH
+from ..errors import ArgumentError
+from ..face.landmarks import BROWS, EYES, INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE
 from ..networks.encoder import Encoder
 from ..networks.sizes import ModelSizes
 from .losses import (
+    exact_flow_loss,
     flow_loss,
     landmark_flow,
     landmark_weight,
@@ -36,6 +39,9 @@ class ImageLossWeights:
     """Differences of what VGG-19 (`vgg_file`), or else oriented gradients, see."""
     flow: NotNegative = 0.0
     """Distance of the generator's flow from the one that landmarks tell, in pixels of 256 (our small-data recipe)."""
+    exact_flow: NotNegative = 0.0
+    """Distance of the generator's flow from that of exact warps, at its three finest sizes, in pixels of 256
+    (`sampling.exact_warp_share`; our small-data recipe)."""
     outside: NotNegative = 0.0
     """Distance by which the flow samples beyond the picture, in pixels of 256."""
     adversarial: NotNegative = 0.0
@@ -70,6 +76,8 @@ class Rendering:
     """Of the portrait (B,68,2) in [-1,1]."""
     landmarks: Tensor
     """Of the target."""
+    exact_flow: Tensor | None = None
+    """(B,2,S,S): where each pixel of the target lies in the portrait, in [-1,1]; NaN where it is unknown."""
 
 
 class ImageLosses(nn.Module):
@@ -129,6 +137,22 @@ def _flow(losses: ImageLosses, rendering: Rendering) -> Tensor:
     return total / len(levels)
 
 
+def _exact_flow(losses: ImageLosses, rendering: Rendering) -> Tensor:
+    if rendering.exact_flow is None:
+        raise ArgumentError(
+            "The loss exact_flow counts, and no sample has an exact flow: set sampling.exact_warp_share (a stage that "
+            "trains expressions has it), or losses.exact_flow to 0."
+        )
+    total, size = rendering.image.new_zeros(()), rendering.image.shape[-1]
+    known = ~torch.isnan(rendering.exact_flow).flatten(1).any(1)
+    if not bool(known.any()):
+        return total
+    grid, landmarks = rendering.exact_flow[known], rendering.landmarks[known]
+    parts = [landmark_weight(landmarks, size, part, 0.02, 1.0) - 1 for part in (RIGHT_EYE, LEFT_EYE, BROWS, MOUTH)]
+    levels = [flow[known] for flow in rendering.flows if flow.shape[-1] >= size // 4]
+    return sum((exact_flow_loss(flow, grid, parts) for flow in levels), total) / len(levels)
+
+
 def _outside(losses: ImageLosses, rendering: Rendering) -> Tensor:
     size, flows = rendering.image.shape[-1], rendering.flows
     return sum((outside_loss(flow, size) for flow in flows), rendering.image.new_zeros(())) / len(flows)
@@ -149,6 +173,7 @@ IMAGE_LOSSES: dict[str, Callable[[ImageLosses, Rendering], Tensor]] = {
     "l1": _l1,
     "perceptual": _perceptual,
     "flow": _flow,
+    "exact_flow": _exact_flow,
     "outside": _outside,
     "adversarial": _adversarial,
     "discriminator": _discriminator,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.clips import ClipStore
+from ..data.clips import Clip, ClipStore
+from ..data.face_motion import FaceMotion
 from ..data.landmark_motion import SPREAD, LandmarkMotion
+from ..errors import ArgumentError
 from ..model import EDTalk
+from .expression_variations import exact_warp, warped_expression
 from .image_losses import PixelWeights
 from .sampling import (
     ChooseClips,
@@ -38,8 +42,17 @@ class ImageStageSettings(AugmentedSettings):
     pixel_weights: PixelWeights = PixelWeights()
     vgg_file: str = ""
     """File with torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients instead."""
+    expression_measure: Literal["landmarks", "face-model"] = "landmarks"
+    """What measured expression weights say: principal components of what landmarks do, or how much of each named base
+    of the 3D face there is (`face_model.EXPRESSION_BASES`)."""
     fit_heads: bool = False
     """At the start, fit the heads to the landmarks and tie them to the banks (see `initialisation.fit_heads`)."""
+
+
+def expression_motion(model: EDTalk, settings: ImageStageSettings, clips: Sequence[Clip]) -> LandmarkMotion:
+    """What measures weights as the settings ask. Raises ArgumentError for an expression bank that it cannot tell."""
+    kind = FaceMotion if settings.expression_measure == "face-model" else LandmarkMotion
+    return kind(clips, model.sizes.lip, model.sizes.expression)
 
 
 def frame_sampler(
@@ -56,12 +69,21 @@ def frame_sampler(
     `measured`: samples have the weights that landmarks measure, which new expressions need in any case.
     """
     sampling, variations = settings.sampling, list[Variation]()
+    by_face_model = settings.expression_measure == "face-model"
+    if sampling.exact_warp_share and not by_face_model:
+        raise ArgumentError("sampling.exact_warp_share needs expression_measure: face-model, whose weights it teaches.")
+    if sampling.exact_warp_share and frames != 2:
+        raise ArgumentError("sampling.exact_warp_share is for stages whose samples are pairs of frames; set it to 0.")
     motion = None
-    if measured or sampling.new_expression_share:
-        motion = LandmarkMotion(store.clips, model.sizes.lip, model.sizes.expression)
+    if measured or sampling.new_expression_share or sampling.exact_warp_share:
+        motion = expression_motion(model, settings, store.clips)
     if sampling.swapped_mouth_share:
         variations.append(swapped_mouth(sampling.swapped_mouth_share))
-    if sampling.new_expression_share and motion is not None:
+    if sampling.exact_warp_share:
+        variations.append(exact_warp(sampling.exact_warp_share))
+    if sampling.new_expression_share and by_face_model:
+        variations.append(warped_expression(sampling.new_expression_share))
+    elif sampling.new_expression_share and motion is not None:
         variations.append(new_expression(sampling.new_expression_share, motion, store.clips))
     return FrameSampler(
         one_clip(store),

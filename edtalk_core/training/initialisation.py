@@ -49,21 +49,20 @@ def identity_copy(model: EDTalk) -> None:
 
 
 @torch.no_grad()
-def fit_heads(model: EDTalk, clips: Sequence[Clip], frames: int = 40) -> None:
-    """Let the heads read what the landmarks measure as well as anything linear can, by ridge regression, and tie them.
+def fit_heads(model: EDTalk, clips: Sequence[Clip], motion: LandmarkMotion, frames: int = 40) -> None:
+    """Let the heads read what `motion` measures as well as anything linear can, by ridge regression, and tie them.
 
     Of each clip `frames` frames count, evenly spaced. What changes within a clip counts most: between clips, people
     differ by more than motion.
     """
     sizes = model.sizes
-    measure = LandmarkMotion(clips, sizes.lip, sizes.expression)
     inputs: list[Tensor] = []
     targets: list[Tensor] = []
     for clip in clips:
         chosen = np.unique(np.linspace(0, len(clip) - 1, frames).astype(int))
         pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in chosen])
         latent = model.enc["net_app"].latent(pictures_to_images(pictures).to(model.device)).double().cpu()
-        measured = measure.measure(clip.points[chosen], clip.info.name)
+        measured = motion.measure(clip.points[chosen], clip.info.name)
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
         ).double()

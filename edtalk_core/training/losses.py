@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,6 +86,26 @@ def flow_loss(flow: Tensor, grid: Tensor, confidence: Tensor) -> Tensor:
     confidence = confidence * (grid.abs().amax(1, keepdim=True) < 1)
     distance = (position - grid).abs().sum(1, keepdim=True) * 128
     return (distance * confidence).sum() / confidence.sum().clamp(min=1)
+
+
+def exact_flow_loss(flow: Tensor, grid: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Mean distance, in pixels of 256, between where a raw flow samples and where it should.
+
+    What moves counts most; each of the `parts` has a mean of its own as well, or a blink would drown in the rest.
+
+    Args:
+        flow: a level's raw flow (B,3,n,n).
+        grid: where each pixel lies in the source (B,2,S,S), in [-1,1], with S a multiple of n.
+        parts: weights of pixels (B,1,S,S).
+    """
+    size, n = grid.shape[-1], flow.shape[-1]
+    line = (torch.arange(size, device=grid.device, dtype=grid.dtype) * 2 + 1) / size - 1
+    moved = (grid - torch.stack(torch.meshgrid(line, line, indexing="xy"))).abs().amax(1, keepdim=True) * 128
+    inside = (grid.abs().amax(1, keepdim=True) < 1).to(grid)
+    grid, moved, inside, *parts = (F.avg_pool2d(values, size // n) for values in (grid, moved, inside, *parts))
+    distance = (sampled_position(flow) - grid).abs().sum(1, keepdim=True) * 128 * inside
+    means = [(distance * weight).sum() / weight.sum() for weight in (0.1 + moved.clamp(max=3), *parts)]
+    return means[0] + 0.5 * torch.stack(means[1:]).sum() if parts else means[0]
 
 
 def still_loss(images: tuple[Tensor, Tensor], flows: tuple[list[Tensor], list[Tensor]], still: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ..data.clips import ClipStore
 from ..model import EDTalk
 from .frame_edits import swap_mouth
 from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
-from .image_stage import LIP_AND_POSE, ImageStageSettings, frame_sampler, reading_loss
+from .image_stage import LIP_AND_POSE, ImageStageSettings, expression_motion, frame_sampler, reading_loss
 from .initialisation import fit_heads
 from .losses import feature_loss
 from .stage import Stage, stack, tile
@@ -72,7 +72,7 @@ class MouthPose(Stage):
     def begin(self) -> None:
         """See `fit_heads`."""
         if self.settings.fit_heads:
-            fit_heads(self.model, self.store.clips)
+            fit_heads(self.model, self.store.clips, expression_motion(self.model, self.settings, self.store.clips))
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """See `draw`."""

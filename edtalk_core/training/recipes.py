@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.clips import ClipStore
+from ..data.face_motion import emotion_presets
 from ..data.presets import read_presets
 from ..errors import ArgumentError, EDTalkError
 from ..progress import StageProgress
@@ -41,10 +42,11 @@ class BundleSettings:
     """Name of the bundle in the run's folder."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision in which the weights are stored."""
-    presets: Literal["none", "read", "measured"] = "none"
-    """Expression presets: none, read off the clips by the model, or measured by their landmarks."""
+    presets: Literal["none", "read", "measured", "face-model"] = "none"
+    """Expression presets: none, read off the clips by the model, measured by their landmarks, or composed of the 3D
+    face's expressions, for a model that was taught those (`expression_measure: face-model`)."""
     strength: Positive = 1.0
-    """How many times as strong measured presets are as people show them."""
+    """How many times as strong presets are as people show them, where they are measured, or as they were composed."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ def write_recipe_bundle(settings: BundleSettings, checkpoint: Path, data: Path, 
     from ..checkpoints.loading import load_model
 
     presets = None
-    if settings.presets != "none":
+    if settings.presets == "face-model":
+        presets = emotion_presets(settings.strength)
+    elif settings.presets != "none":
         measured = settings.presets == "measured"
         presets = read_presets(load_model(checkpoint), ClipStore(data), measured=measured, strength=settings.strength)
     convert([checkpoint], path, dtype=PRECISIONS[settings.dtype], presets=presets)

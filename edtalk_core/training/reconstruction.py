@@ -24,7 +24,14 @@ from ..model import EDTalk
 from ..motion.motion import TRACKS
 from .frame_edits import still_part
 from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
-from .image_stage import ENCODER_AND_GENERATOR, LIP_AND_POSE, ImageStageSettings, frame_sampler, reading_loss
+from .image_stage import (
+    ENCODER_AND_GENERATOR,
+    LIP_AND_POSE,
+    ImageStageSettings,
+    expression_motion,
+    frame_sampler,
+    reading_loss,
+)
 from .initialisation import fit_heads
 from .landmark_locator import LandmarkLocator
 from .losses import still_loss
@@ -92,7 +99,7 @@ class Reconstruction(Stage):
     def begin(self) -> None:
         """See `fit_heads`."""
         if self.settings.fit_heads:
-            fit_heads(self.model, self.store.clips)
+            fit_heads(self.model, self.store.clips, expression_motion(self.model, self.settings, self.store.clips))
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Pairs of frames, see `FrameSampler.draw`."""
@@ -128,7 +135,8 @@ class Reconstruction(Stage):
         image, flows = self.model.dec.render(latent + direction, features, part)
         if self.losses.still:
             losses["still"] = self._still(latent, features, weights, image, flows, batch["landmarks"][:, 1])
-        rendering = Rendering(image.float(), driver, flows, *batch["landmarks"].unbind(1))
+        portrait, moved = batch["landmarks"].unbind(1)
+        rendering = Rendering(image.float(), driver, flows, portrait, moved, batch.get("exact_flow"))
         return losses | self.image_losses(rendering, self.losses)
 
     def _teach(

@@ -42,8 +42,11 @@ class PairSampling:
     """Share of the samples whose second frame is the first with the mouth of the second, or the second with the mouth
     of the first: lips move nothing else, and a head moves without its lips."""
     new_expression_share: Share = 0.0
-    """Share of the samples whose second frame is warped to another expression, that of an emotion as the labelled clips
-    have it, or any: few people were filmed in eight emotions, so everybody shows them."""
+    """Share of the samples whose second frame is warped to another expression, that of an emotion or any: few people
+    were filmed in eight emotions, so everybody shows them."""
+    exact_warp_share: Share = 0.0
+    """Share of the samples that are one frame in two expressions by the 3D face, with a flow that is known exactly
+    (losses.exact_flow). It needs expression_measure: face-model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,8 @@ class Sample:
     """(frames,68,2) in [-1,1]."""
     weights: dict[str, Array]
     """Weights measured on the landmarks, by track (frames,bases); empty when none are measured."""
+    exact_flow: Array | None = None
+    """(2,S,S): where each pixel of the second frame lies in the first, x and y in [-1,1]; None: it is not known."""
 
 
 ChooseClips = Callable[[Random, int], Sequence[Clip]]
@@ -145,7 +150,8 @@ class FrameSampler:
 
     def draw(self, rng: Random, samples: int) -> dict[str, Tensor]:
         """A batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, where they are measured, "lip", "pose"
-        and "expression" (B,frames,bases)."""
+        and "expression" (B,frames,bases); where settings ask for exact warps, "exact_flow" (B,2,S,S), NaN for the other
+        samples."""
         sources = [self.choose_clips] * samples
         if self.emotional is not None:
             share, choose_emotional = self.emotional
@@ -153,6 +159,10 @@ class FrameSampler:
             sources[:emotional] = [choose_emotional] * emotional
         rows = [self.sample(rng, choose_clips) for choose_clips in sources]
         columns = [{"images": row.images, "landmarks": row.landmarks, **row.weights} for row in rows]
+        if self.settings.exact_warp_share:
+            unknown = np.full((2, self.resolution, self.resolution), np.nan, np.float32)
+            for row, column in zip(rows, columns, strict=True):
+                column["exact_flow"] = unknown if row.exact_flow is None else row.exact_flow
         return {name: stack([column[name] for column in columns]) for name in columns[0]}
 
     def sample(self, rng: Random, choose_clips: ChooseClips) -> Sample:

@@ -112,5 +112,5 @@ def test_fit_of_people(shared: Path):
         if np.ptp(shut) > 0.03 * fit.scale.mean() * 9:
             lids.append(np.corrcoef(fit.weights[:, SHAPES.index("lids")], shut)[0, 1])
     assert np.mean(errors) < 1.0  # mm
-    assert np.mean(lids) > 0.9
+    assert np.mean(lids) > 0.85
     assert np.mean(jaws) > 0.7

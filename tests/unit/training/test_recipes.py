@@ -15,12 +15,14 @@ from tiny_training import OF_STAGE, TINY
 
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.cli import main
+from edtalk_core.data.face_motion import emotion_presets
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
-from edtalk_core.training.recipes import Recipe, read_recipe, run_recipe
+from edtalk_core.training.recipes import BundleSettings, Recipe, read_recipe, run_recipe, write_recipe_bundle
 from edtalk_core.training.settings import read_yaml
 from edtalk_core.training.typed_settings import flattened
 
-DEMO = Path(__file__).parents[3] / "recipes" / "demo"
+RECIPES = Path(__file__).parents[3] / "recipes"
+DEMO = RECIPES / "demo"
 
 STEPS = 2
 
@@ -64,9 +66,29 @@ def test_files_of_the_demo_recipe(tmp_path: Path):
     assert (recipe.bundle.file, recipe.bundle.presets, recipe.bundle.strength) == ("demo.safetensors", "measured", 1.6)
 
 
-@pytest.mark.parametrize("file", sorted(DEMO.glob("*.yaml")), ids=lambda path: path.stem)
-def test_values_of_a_demo_file_arrive(file: Path, tmp_path: Path):
-    recipe = read_recipe(DEMO, tmp_path, tmp_path)
+def test_recipe_of_named_expressions(tmp_path: Path):
+    """It teaches the generator alone, from weights that are there: what lips, pose and the encoder mean stays."""
+    recipe = read_recipe(RECIPES / "expressions", tmp_path, tmp_path, {"init": "demo.safetensors"})
+    (settings,) = recipe.stages.values()
+    values = flattened(settings)
+    assert values["init"] == "demo.safetensors"
+    assert all(prefix.startswith("dec.") for prefix in values["train"])
+    assert values["expression_measure"] == "face-model"
+    assert values["sampling.exact_warp_share"] > 0
+    assert values["losses.exact_flow"] > 0
+    assert recipe.bundle is not None
+    assert recipe.bundle.presets == "face-model"
+
+
+def test_bundle_with_presets_of_named_expressions(trained: Path, tmp_path: Path):
+    bundle = tmp_path / "named.safetensors"
+    write_recipe_bundle(BundleSettings(file=bundle.name, presets="face-model", strength=1.5), trained, tmp_path, bundle)
+    assert load_model(bundle).presets == emotion_presets(1.5)
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_values_of_a_file_arrive(file: Path, tmp_path: Path):
+    recipe = read_recipe(file.parent, tmp_path, tmp_path)
     settings = recipe.stages.get(file.stem, recipe.bundle)
     values = flattened(settings)
 

@@ -32,7 +32,7 @@ def test_command_line_wins_over_file_wins_over_stage(tmp_path: Path):
         ({"losses": {"perceptul": 0}}, r'"losses.perceptul"; did you mean losses.perceptual\?'),
         ({"sampling": {"near_frame_share": 1}}, r"did you mean sampling.near_frames_share\?"),
         ({"contrast_share": 1}, r"did you mean sampling.contrast_share\?"),
-        ({"losses": {"xyz": 1}}, r"known in losses are adversarial, discriminator, flow"),
+        ({"losses": {"xyz": 1}}, r"known in losses are adversarial, discriminator, exact_flow, flow"),
         ({"options": {"taught": 1}}, r'"options.taught" is called measured_weights_share now'),
         ({"sampling": 1}, "sampling must be a mapping"),
         ({"sampling": {"contrast_share": 1.5}}, "sampling.contrast_share must be a number from 0 to 1, not 1.5"),

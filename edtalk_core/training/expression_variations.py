@@ -1,0 +1,110 @@
+"""Variations of samples by the 3D face: everybody shows every expression, with flows that are known exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
+from ..data.face_model import EXPRESSION_BASES, face_model, fit_face
+from ..data.face_motion import EMOTIONS, amounts_of
+from ..face.landmarks import JAW
+from .sampling import Array, Random, Sample, Variation
+
+EMOTION_SHARE, SINGLE_SHARE, BLINK_SHARE = 0.35, 0.25, 0.25
+"""Shares of drawn expressions that are emotions, single bases, and blinks, which are small and rare; the rest are a few
+bases at once."""
+SOURCE_SHARE, WIDEST_LIDS = 0.4, 0.25
+"""Share of exact warps whose portrait is warped as well; its eyes stay open, since nothing shows what lids hide."""
+NOISE = 0.08
+
+
+def draw_amounts(rng: Random) -> NDArray[np.floating[Any]]:
+    """Amounts (10,) of EXPRESSION_BASES of a random expression, of which 0 is as the face is."""
+    amounts: NDArray[np.floating[Any]] = np.zeros(len(EXPRESSION_BASES))
+    kind = rng.random()
+    if kind < EMOTION_SHARE:
+        emotion = list(EMOTIONS)[int(rng.integers(len(EMOTIONS)))]
+        amounts = amounts_of(emotion) * rng.uniform(0.3, 1.6) + NOISE * rng.normal(size=len(amounts))
+    elif kind < EMOTION_SHARE + SINGLE_SHARE:
+        amounts[int(rng.integers(len(amounts)))] = rng.uniform(-0.4, 1.6)
+    elif kind < EMOTION_SHARE + SINGLE_SHARE + BLINK_SHARE:
+        amounts[int(rng.integers(len(amounts)))] = rng.uniform(-0.3, 1.2) * (rng.random() < 0.4)
+        amounts[LIDS] = rng.uniform(0.4, 1.1)
+    else:
+        some = rng.choice(len(amounts), int(rng.integers(2, 5)), replace=False)
+        amounts[some] = rng.uniform(-0.3, 1.2, len(some))
+    amounts[LIDS] = np.clip(amounts[LIDS], -2.0, 1.1)
+    return amounts
+
+
+def warped_expression(share: float) -> Variation:
+    """Warps the second frame of a share of the samples to another expression, which its weights then say."""
+
+    def vary(sample: Sample, rng: Random) -> bool:
+        if not rng.random() < share:
+            return False
+        amounts = draw_amounts(rng)
+        face = posed_face(sample.landmarks[1], sample.images.shape[-1])
+        rest, target = face.vertices(np.zeros_like(amounts)), face.vertices(amounts)
+        sample.images[1] = warp_image(sample.images[1], rest, target)
+        sample.landmarks[1] += moved_landmarks(rest, target, sample.images.shape[-1])
+        sample.weights["expression"][1] += UNIT * amounts.astype(np.float32)
+        return True
+
+    return vary
+
+
+def exact_warp(share: float) -> Variation:
+    """Makes of a share of the samples one frame in two expressions, the flow between which is known exactly."""
+
+    def vary(sample: Sample, rng: Random) -> bool:
+        if not rng.random() < share:
+            return False
+        size = sample.images.shape[-1]
+        face = posed_face(sample.landmarks[0], size)
+        rest = face.vertices(np.zeros(len(EXPRESSION_BASES)))
+        source: NDArray[np.floating[Any]] = np.zeros(len(EXPRESSION_BASES))
+        target = draw_amounts(rng)
+        if rng.random() < SOURCE_SHARE:
+            source = draw_amounts(rng) * rng.uniform(0.2, 0.8)
+            source[LIDS] = min(source[LIDS], WIDEST_LIDS)
+        image, landmarks = sample.images[0].copy(), sample.landmarks[0].copy()
+        for frame, amounts in enumerate((source, target)):
+            vertices = face.vertices(amounts)
+            sample.images[frame] = warp_image(image, rest, vertices)
+            sample.landmarks[frame] = landmarks + moved_landmarks(rest, vertices, size)
+        for weights in sample.weights.values():
+            weights[1] = weights[0]
+        sample.weights["expression"] += UNIT * np.stack([source, target]).astype(np.float32)
+        line = (np.arange(size, dtype=np.float32) * 2 + 1) / size - 1
+        offsets = warp_flow(face.vertices(source), face.vertices(target), size).offsets
+        sample.exact_flow = (np.stack(np.meshgrid(line, line)) + offsets.transpose(2, 0, 1) * 2 / size).astype(
+            np.float32
+        )
+        return True
+
+    return vary
+
+
+def posed_face(landmarks: Array, size: int) -> PosedFace:
+    """The mesh over a picture (size,size) by its landmarks (68,2) in [-1,1]; vertices are in its pixels."""
+    return PosedFace.of(fit_face(((landmarks.astype(np.float64) + 1) * size - 1)[None] / 2))
+
+
+def warp_image(image: Array, source: Array, target: Array) -> Array:
+    """An image (3,S,S) of the vertices (V,3) `source`, warped so that they come to lie at `target`."""
+    if source is target or np.array_equal(source, target):
+        return image
+    picture = np.ascontiguousarray(image.transpose(1, 2, 0))
+    warped = apply_flow(picture, warp_flow(source, target, len(picture)).offsets)
+    return np.ascontiguousarray(warped.clip(-1, 1).transpose(2, 0, 1), np.float32)
+
+
+def moved_landmarks(source: Array, target: Array, size: int) -> Array:
+    """By how much landmarks (68,2) in [-1,1] move with the mesh; the jaw's, which lie on the outline, stay."""
+    moved = (target - source)[face_model().landmarks, :2] * 2 / size
+    moved[JAW] = 0
+    return np.asarray(moved, np.float32)
