@@ -99,12 +99,13 @@ def measure_take(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> d
 def stream(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> Iterator[Frame]:
     """The frames of a take that any of the metrics looks at, with what the metrics need of them.
 
-    A metric of `every` 1 makes it all frames; those that no metric looks at are not rendered.
+    A metric of `every` 1 makes it all frames; those that no metric looks at are not rendered. Faces are followed from
+    one frame to the next whose landmarks are needed, so that metrics of pictures do not change those of landmarks.
     """
-    needs = reduce(or_, (metric.needs for metric in metrics), Need.FRAMES)
     indexes = [index for index in take.frames if any(index % metric.every == 0 for metric in metrics)]
     for index, rendered in zip(indexes, take.render(indexes), strict=True):
         details: dict[str, Any] = {}
+        needs = reduce(or_, (metric.needs for metric in metrics if index % metric.every == 0), Need.FRAMES)
         if Need.LANDMARKS in needs:
             details["true_landmarks"] = take.face.landmarks(index)
             details["rendered_landmarks"] = protocol.reader.landmarks(rendered, take.face.mesh(index))

@@ -99,6 +99,10 @@ def test_metrics_get_what_they_say_they_need(copying: EDTalk, held_out: list[Cli
 
     for name, needs in (("plain", Need.FRAMES), ("points", Need.LANDMARKS), ("heard", Need.SOUND)):
         assert measure_take(take, [looking(name, needs)], protocol) == {name: 1.0}
+    # One that looks at more frames does not make the face be followed through them.
+    all_frames = Metric("all", "reenactment", "rendered", lambda frame: frame.true_landmarks.size, "higher", list)
+    assert sum(map(bool, measure_take(take, [looking("both", Need.LANDMARKS), all_frames], protocol)["all"])) == 1
+    assert np.array_equal(seen["both"].true_landmarks, seen["points"].true_landmarks)
     clip = held_out[0]
     assert np.array_equal(seen["plain"].true, clip.frame(20, SIZE))
     assert seen["plain"].true_landmarks.size == seen["plain"].mel.size == seen["heard"].true_landmarks.size == 0
