@@ -163,7 +163,7 @@ def test_a_dub_counts_all_its_parts_and_when_cancelled_says_where_the_rest_lies(
 
 
 def test_a_video_without_sound_is_told_in_a_sentence(client: Client, server: ComfyServer):
-    from edtalk_core.media.video import VideoWriter
+    from edtalk_core.media.video_writer import VideoWriter
 
     with VideoWriter(server.base / "input/silent.mp4", 25, (64, 64)) as writer:
         for _ in range(5):
