@@ -1,4 +1,4 @@
-"""Writing files so that they appear under their name complete or not at all."""
+"""Atomic file writes: a file appears under its name complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A context that gives the path of an empty file beside `path`; it takes the name `path` when the block ends.
+    """Yield the path of an empty temporary file beside `path`, and rename it to `path` when the block ends.
 
         with atomic_write(path) as partial:
             partial.write_bytes(data)
 
-    The folder must be there; a file that has the name already is replaced. The new file may be read by whoever may read
-    files that this process makes, even where the writing library is stricter (safetensors is). When the block or the
-    renaming raises, the partial file is removed, a file that had the name stays as it was, and the exception goes on.
-    A killed process leaves `.<name>.<8 hex digits>.partial`, and programs may write the same file at the same time:
-    the last to finish wins.
+    The folder must exist; an existing file of that name is replaced. The new file has the permissions of any file that
+    this process creates, even where the writing library is stricter (safetensors is). When the block or the renaming
+    raises, the partial file is removed, an existing file stays unchanged, and the exception propagates. A killed
+    process leaves `.<name>.<8 hex digits>.partial`. Several programs may write the same file at the same time: the last
+    to finish wins.
 
     Raises:
-        OSError: the partial file cannot be made or renamed.
+        OSError: the partial file cannot be created or renamed.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:

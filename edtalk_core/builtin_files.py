@@ -1,4 +1,4 @@
-"""Where the files that ship with the project lie: demo weights, face models, presets, example media."""
+"""Paths of the files that ship with the project: demo weights, face models, presets, example media."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .errors import EDTalkError
 
 
 def builtin_file(name: str) -> Path:
-    """Path of a shipped file, such as "demo.safetensors".
+    """Return the path of a shipped file, such as "demo.safetensors".
 
-    A checkout keeps them in `weights/` beside this package; an installed wheel in `edtalk_core/builtin/`.
+    A checkout has them in `weights/` beside this package, an installed wheel in `edtalk_core/builtin/`.
     Raises EDTalkError when the file is missing from the installation.
     """
     package = Path(__file__).parent

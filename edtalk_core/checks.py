@@ -1,4 +1,4 @@
-"""Checks of numbers that users give: one wording, and no NaN, infinity or bool passes for a number."""
+"""Validation of numbers from users, with uniform messages; NaN, infinity and bool are not numbers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def check_number(
     """Return the value as a float if it is a finite number from `low` to `high`, and greater than `above`.
 
     Args:
-        value: what the user gave; NumPy's numbers and fractions count as numbers, True and False do not.
+        value: the user's input; NumPy numbers and fractions count as numbers, True and False do not.
         name: the subject of the message, such as "The reach".
-        low, high: the ends of the range, both allowed.
-        above: a lower end that is not allowed itself.
-        unit: what the number counts, such as "seconds", for the message.
+        low, high: the range, both ends included.
+        above: an exclusive lower bound.
+        unit: the unit of the number, such as "seconds", for the message.
         error: the type to raise.
 
     Raises:
@@ -57,7 +57,7 @@ def check_whole(
 
 
 def check_seed(value: Any) -> int:
-    """Return a seed of a random generator: a whole number from 0 to 2**63 - 1. Raises ArgumentError for another."""
+    """Return a seed of a random generator: a whole number from 0 to 2**63 - 1. Raises ArgumentError otherwise."""
     if not isinstance(value, bool) and isinstance(value, Integral) and 0 <= int(value) < 2**63:
         return int(value)
     raise ArgumentError(f"The seed must be a whole number of at least 0; got {value!r}.")
@@ -77,7 +77,7 @@ def check_size(value: Any, name: str, low: int, high: float = math.inf) -> tuple
 
 
 def _number(kind: str, low: float, high: float, above: float = -math.inf, unit: str = "") -> str:
-    """A number of some kind in words, with its range: "finite number of seconds of at least 0"."""
+    """Describe a kind of number and its range: "finite number of seconds of at least 0"."""
     words = "number" if kind == "finite" and high < math.inf else f"{kind} number"
     if unit:
         words += f" of {unit}"

@@ -1,6 +1,7 @@
-"""The `edtalk` command: parsing, one-line errors, exit codes. What each subcommand does is in `commands/`.
+"""The `edtalk` command: parsing, one-line errors, exit codes. The subcommands are in `commands/`.
 
-Exit codes: 0 done, 1 an input, a file or the machine was at fault, 2 the command line was, 130 cancelled with Ctrl-C.
+Exit codes: 0 success, 1 an error in an input, a file or the system, 2 an error in the command line, 130 cancelled with
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ logger = logging.getLogger("edtalk")
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors take one line; the usage is a `--help` away."""
+    """An argument parser whose errors take one line and point to `--help`."""
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _messages(debug: bool) -> Iterator[None]:
-    """Put the library's warnings on standard error; other libraries' warnings are no concern of the user."""
+    """Print this library's warnings to standard error, and hide those of other libraries unless `debug` is set."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("edtalk: {levelname}: {message}", style="{"))
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""Which device to compute on."""
+"""Choice of the compute device."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import torch
 
 
 def fastest_device() -> torch.device:
-    """The accelerator that torch can use on this machine (NVIDIA or AMD, Intel, Apple), or else the CPU."""
+    """Return torch's current accelerator (NVIDIA, AMD, Intel or Apple), or the CPU if there is none."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")

@@ -6,21 +6,21 @@ from typing import Any
 
 
 class EDTalkError(Exception):
-    """Base of all errors a user can cause or mend; the command line prints them as one line."""
+    """Base of all errors a user can cause or fix; the command line prints them as one line."""
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        # Pickled by the name of the class here, since its module is another than it says; see the end of this file.
+        # Pickled by class name, since the end of this file changes `__module__`, which pickle would import.
         if globals().get(type(self).__name__) is type(self):
-            return _rebuilt, (type(self).__name__, self.args), self.__dict__
+            return _rebuild, (type(self).__name__, self.args), self.__dict__
         return super().__reduce__()
 
 
 class UnsupportedCheckpoint(EDTalkError):
-    """A weight file that is damaged, foreign, incomplete or not safe to read."""
+    """A weight file that is damaged, incomplete, of an unknown format or not safe to read."""
 
 
 class DownloadError(EDTalkError):
-    """A published file could not be fetched; says the file, the sources tried and the folder to put it in."""
+    """A published file could not be downloaded; names the file, the sources tried and the folder to put it in."""
 
 
 class MediaError(EDTalkError):
@@ -40,7 +40,7 @@ class VideoError(MediaError):
 
 
 class FaceError(EDTalkError):
-    """No face, several faces, or a face choice that does not exist. `boxes` lists what was found."""
+    """No face, several faces, or a face choice that does not exist. `boxes` lists the detected faces."""
 
     def __init__(self, message: str, boxes: tuple[tuple[float, float, float, float], ...] = ()) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class FaceError(EDTalkError):
 
 
 class MotionError(EDTalkError):
-    """A motion, preset or timeline that is malformed or does not fit what it is used with."""
+    """A motion, preset or timeline that is malformed or does not fit the model or motion it is used with."""
 
 
 class ArgumentError(EDTalkError, ValueError):
@@ -60,18 +60,18 @@ class Cancelled(EDTalkError):
 
 
 class OutOfMemory(EDTalkError):
-    """The device has not enough memory for what is asked, even in the smallest portion."""
+    """The device does not have enough memory, even for the smallest batch."""
 
 
 class MissingRequirement(EDTalkError):
-    """A package that the work needs is not installed; says which, and the command that installs it."""
+    """A required package is not installed; names it and the command that installs it."""
 
 
-def _rebuilt(name: str, args: tuple[Any, ...]) -> EDTalkError:
+def _rebuild(name: str, args: tuple[Any, ...]) -> EDTalkError:
     error: EDTalkError = globals()[name](*args)
     return error
 
 
-# ComfyUI shows users the module as well as the name of an error, and the module would be the path of the pack.
+# ComfyUI shows users the module as well as the name of an error; without this, the module is the path of the pack.
 for _error in [value for value in globals().values() if isinstance(value, type) and issubclass(value, EDTalkError)]:
     _error.__module__ = "edtalk"

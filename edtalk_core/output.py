@@ -1,4 +1,4 @@
-"""The last step of everything: frames become a video file that says what it is."""
+"""The output step: write rendered frames to a video file with provenance tags."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .version import __version__
 def write_video(
     writer: VideoWriter, pictures: Iterable[np.ndarray], show: Callable[[np.ndarray], None] | None = None
 ) -> None:
-    """Write pictures to a video as they come; `show` is given each when it is written.
+    """Write pictures to a video as they arrive; `show` is called with each picture after it is written.
 
-    When a picture cannot be made or the work is cancelled, what is written stays playable in a file whose name says
-    "partial" (see `VideoWriter`, whose errors are raised).
+    When rendering fails or is cancelled, the frames written so far stay playable in a file with "partial" in its name
+    (see `VideoWriter`, whose errors are raised).
     """
     with writer:
         for picture in pictures:
@@ -30,26 +30,25 @@ def write_video(
 
 
 def provenance(settings: Mapping[str, object], *, dubbed: bool = False) -> dict[str, str]:
-    """Tags that say what the video is; no names of files, which may be private.
+    """Return the provenance tags of a video. They hold no file names, which may be private.
 
-    `dubbed`: only the mouth of a real video is made, which the IPTC's digital source types tell from a picture that is
-    made as a whole.
+    `dubbed`: only the mouth of a real video is synthetic, for which the IPTC has a digital source type of its own.
     """
-    what = "the mouth of a video, changed by software" if dubbed else "a still portrait animated by software"
-    kind = "compositeWithTrainedAlgorithmicMedia" if dubbed else "trainedAlgorithmicMedia"
+    description = "the mouth of a video, changed by software" if dubbed else "a still portrait animated by software"
+    source_type = "compositeWithTrainedAlgorithmicMedia" if dubbed else "trainedAlgorithmicMedia"
     return {
-        "comment": f"AI-generated with EDTalk {__version__}: {what}.",
+        "comment": f"AI-generated with EDTalk {__version__}: {description}.",
         "made_with": f"EDTalk {__version__}",
-        "digital_source_type": f"http://cv.iptc.org/newscodes/digitalsourcetype/{kind}",
+        "digital_source_type": f"http://cv.iptc.org/newscodes/digitalsourcetype/{source_type}",
         "edtalk_settings": json.dumps(settings),
     }
 
 
 def check_not_an_input(target: Path, inputs: Iterable[object], called: str = "one of the inputs") -> None:
-    """Raise ArgumentError if the file to write is one of those that are read, which the message calls `called`.
+    """Raise ArgumentError if the output file `target` is one of the inputs, which the message calls `called`.
 
-    `inputs` may hold other things than paths, which are passed over.
+    Entries of `inputs` that are not paths are ignored.
     """
     paths = [path for path in inputs if isinstance(path, (str, os.PathLike))]
     if any(target.exists() and os.path.exists(path) and target.samefile(path) for path in paths):
-        raise ArgumentError(f"{target} is {called}; choose another name for what is written.")
+        raise ArgumentError(f"{target} is {called}; choose another name for the output file.")

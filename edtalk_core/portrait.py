@@ -1,4 +1,4 @@
-"""The first step of everything: a picture becomes a portrait."""
+"""The input step: find the face in a picture, crop it and encode it as a portrait."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def portrait_from_picture(
     box: Sequence[float] | None = None,
     crop: PictureCropMode = "auto",
 ) -> tuple[Portrait, Crop]:
-    """Find the face in a picture, crop it as the model was taught, and encode it.
+    """Find the face in a picture, crop it as the training data was cropped, and encode it.
 
     Args:
         model: any variant.
         picture: (H, W, 3) uint8 RGB, as `read_picture` gives it.
-        face: which face, when there are several: "largest", "only" (refuse several), or its number, the largest is 0.
-        box: (left, top, right, bottom) of the face in pixels, forehead to chin, instead of looking for it.
-        crop: how the face is cropped, the `mode` of `crop_portrait`.
+        face: which face, when there are several: "largest", "only" (refuse several), or its index, the largest is 0.
+        box: (left, top, right, bottom) of the face in pixels, forehead to chin, instead of face detection.
+        crop: the `mode` of `crop_portrait`.
 
     Returns:
-        The portrait, and the crop it was made of: its `.picture`, its `.matrix` to paste back, its `.warning`.
+        The portrait, and the crop it was made from: its `.picture`, its `.matrix` to paste back, its `.warning`.
 
     Raises:
-        FaceError: there is no face, or not the one asked for.
+        FaceError: there is no face, or the requested one does not exist.
         ArgumentError: an argument out of its range.
-        PictureError: not such a picture.
+        PictureError: a picture of another shape or type.
     """
     size = model.sizes.resolution
     cropped = crop_portrait(picture, size=size, face=face, box=box, mode=crop)

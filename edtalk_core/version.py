@@ -1,3 +1,3 @@
-"""The version of the library and the ComfyUI pack, which is what motion files and videos say they were made with."""
+"""The version of the library and the ComfyUI pack, which is also written to motion files and videos."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""Sounds, pictures and videos: reading what users have, writing what they get, and the mel windows of sounds."""
+"""Reading and writing sounds, pictures and videos, and the mel windows of sounds."""

@@ -1,4 +1,4 @@
-"""Sounds: any file, sound track or array to float samples as the source has them, and to mono for the networks."""
+"""Audio: read any sound file, sound track or array as float samples, and convert it to mono for the networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("edtalk")
 
 MODEL_SAMPLE_RATE = 16000
-"""Hz; what the networks hear."""
+"""Hz; the sample rate of the networks' input."""
 
 SHORTEST_S = 0.04
 """Seconds; one frame of the 25 fps the model runs at."""
@@ -33,16 +33,16 @@ SHORTEST_S = 0.04
 _SAMPLE_RATES = (1_000, 768_000)
 _MAX_CHANNELS = 64
 _MAX_AMPLITUDE = 1e3
-# Shorter jumps of the time stamps are rounding and jitter; longer ones than ten minutes are damaged stamps.
+# Shorter jumps of the time stamps are rounding and jitter; jumps beyond ten minutes are damaged stamps.
 _SMALLEST_GAP_S = 0.1
 _LARGEST_GAP_S = 600.0
-# Samples that a decoder hands out at once (AAC with doubled rate has 2048).
+# Samples that a decoder returns at once (AAC with doubled rate has 2048).
 _LARGEST_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """A sound as its source has it: all channels, its own sample rate.
+    """A sound with all channels and the sample rate of its source.
 
     Shared by reference: never edit `samples` in place.
     """
@@ -65,10 +65,11 @@ class Audio:
         return self.samples.shape[1] / self.sample_rate
 
     def to_mono(self, sample_rate: int = MODEL_SAMPLE_RATE) -> np.ndarray:
-        """The mean of the channels at another rate, as `librosa.load(path, sr=sample_rate)` gives it.
+        """Return the mean of the channels at another rate, as `librosa.load(path, sr=sample_rate)` does.
 
         Returns:
-            (ceil(N * sample_rate / self.sample_rate),) float32; shares memory when nothing had to change.
+            (ceil(N * sample_rate / self.sample_rate),) float32; shares memory with `samples` if it is mono and at that
+            rate.
         """
         import soxr
 
@@ -85,19 +86,19 @@ def read_audio(
 ) -> Audio:
     """Read a sound, at its own rate and with all its channels.
 
-    Of a file with video, time 0 of the sound is the first picture: a sound track that starts later gets silence in
-    front, one that starts earlier is cut, and holes in its time stamps are filled with silence, so that picture and
-    sound stay together. Samples that an encoder put in front (mp3, aac, opus) are left out.
+    In a file with video, time 0 of the sound is the first picture: a sound track that starts later is padded with
+    silence, one that starts earlier is trimmed, and gaps in its time stamps are filled with silence, so that picture
+    and sound stay in sync. Encoder delay (mp3, aac, opus) is removed.
 
     Args:
         source: path of a sound file, or of a video with a sound track; or samples, (N,) or (C, N), float in about
-            [-1, 1], or int8, uint8, int16, int32 at full scale; or an Audio, which is checked and handed back.
+            [-1, 1], or int8, uint8, int16, int32 at full scale; or an Audio, which is checked and returned.
         sample_rate: Hz, for samples only; a file states its own.
 
     Raises:
         AudioError: no file, not a sound, no sound track, damaged beyond reading; empty, shorter than one frame (40 ms),
             not finite, or with an absurd rate, channel count or amplitude.
-        ArgumentError: samples without a rate, or a rate given for a file.
+        ArgumentError: samples without a rate, or a rate for a file.
     """
     if isinstance(source, (np.ndarray, torch.Tensor)):
         if sample_rate is None:
@@ -125,12 +126,12 @@ def read_audio(
 
 
 def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Audio:
-    """Put silence around a sound; the mouth is closed in it.
+    """Add silence before and after a sound; the mouth is closed during it.
 
     Args:
         audio: the sound.
-        before_s: seconds of silence in front.
-        after_s: seconds of silence at the end.
+        before_s: seconds of silence before the sound.
+        after_s: seconds of silence after it.
 
     Raises:
         ArgumentError: a length that is negative, not finite or above an hour.
@@ -145,7 +146,7 @@ def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Au
 
 
 def fit_duration(audio: Audio, seconds: Fraction) -> Audio:
-    """The sound cut, or followed by silence, to a length; at least a sample is left."""
+    """Trim the sound, or pad it with silence, to a duration; at least one sample remains."""
     samples = max(1, round(seconds * audio.sample_rate))
     missing = samples - audio.samples.shape[1]
     if missing <= 0:
@@ -154,7 +155,7 @@ def fit_duration(audio: Audio, seconds: Fraction) -> Audio:
 
 
 def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Samples of a user's array as float32 (C, N)."""
+    """Convert a user's array to float32 samples (C, N)."""
     if isinstance(source, torch.Tensor):
         source = source.detach().cpu()
         source = (source.float() if source.is_floating_point() else source).numpy()
@@ -168,9 +169,9 @@ def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:
-    """Samples of any kind as float32, integers from full scale to [-1, 1]."""
+    """Convert samples of any type to float32, integers from full scale to [-1, 1]."""
     if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what overflows is found by the check for finite samples
+        with np.errstate(over="ignore"):  # overflow is reported by the check for finite samples
             return samples.astype(np.float32)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
@@ -183,7 +184,7 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
-    """The samples as an Audio, unless something about them is absurd."""
+    """Return the samples as an Audio. Raises AudioError for an implausible rate, channel count, length or amplitude."""
     if not isinstance(sample_rate, (int, float, np.integer)) or sample_rate // 1 != sample_rate:  # NaN differs too
         raise AudioError(f"The sample rate is a whole number of Hz, got {sample_rate!r}.")
     low, high = _SAMPLE_RATES
@@ -211,13 +212,13 @@ def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
 
 
 def _decode(container: av.container.InputContainer, stream: av.AudioStream, path: Path) -> tuple[np.ndarray, int]:
-    """Decode a sound track to (C, N) float32 and its sample rate, held once however long it is."""
-    pictures = moving_streams(container)
-    starts = [float(s.start_time * s.time_base) for s in pictures[:1] if s.start_time is not None and s.time_base]
+    """Decode a sound track to (C, N) float32 and its sample rate, in a single buffer however long it is."""
+    videos = moving_streams(container)
+    starts = [float(s.start_time * s.time_base) for s in videos[:1] if s.start_time is not None and s.time_base]
     origin = starts[0] if starts else None
     declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
 
-    # Interleaved, so that a longer sound only means a longer block of memory, which is grown in place.
+    # Interleaved, so that the buffer can grow in place.
     samples = np.empty((0, 0), np.float32)
     rate = written = skip = 0
     first = True
@@ -241,7 +242,7 @@ def _decode(container: av.container.InputContainer, stream: av.AudioStream, path
         if frame.pts is not None and stream.time_base:
             time = float(frame.pts * stream.time_base)
             if origin is None:
-                origin = max(time, 0.0)  # below 0 lies what the encoder put in front
+                origin = max(time, 0.0)  # negative time stamps are encoder delay
             gap = round((time - origin) * rate) - written + skip
         if origin is not None and (first or abs(gap) > _SMALLEST_GAP_S * rate):
             if 0 <= gap <= _LARGEST_GAP_S * rate:
@@ -255,16 +256,16 @@ def _decode(container: av.container.InputContainer, stream: av.AudioStream, path
                 origin += gap / rate
         first = False
 
-        cut = min(skip, block.shape[1])
-        skip -= cut
-        block = block[:, cut:]
+        skipped = min(skip, block.shape[1])
+        skip -= skipped
+        block = block[:, skipped:]
         samples = _grow(samples, written + block.shape[1])
         samples[written : written + block.shape[1]] = _to_float(block).T
         written += block.shape[1]
     if written == 0:
         raise AudioError(f"{path} has a sound track, but no sample of it can be read: it is empty or damaged.")
     if "mp4" in container.format.name and declared and origin is not None:
-        # MP4 says where the sound ends within the last block; decoders hand out the whole of it.
+        # MP4 states where the sound ends within the last block; decoders return the full block.
         start = float((stream.start_time or 0) * (stream.time_base or 0))
         excess = written - round((start + declared - origin) * rate)
         written -= excess if 0 < excess <= _LARGEST_BLOCK else 0
@@ -275,7 +276,7 @@ def _decode(container: av.container.InputContainer, stream: av.AudioStream, path
 
 
 def _grow(samples: np.ndarray, length: int) -> np.ndarray:
-    """The same interleaved block with room for at least `length` samples, grown where it lies if it can be."""
+    """Return the interleaved buffer with room for at least `length` samples, grown in place where possible."""
     if length > len(samples):
         samples.resize((max(length, len(samples) * 3 // 2), samples.shape[1]), refcheck=False)
     return samples

@@ -1,4 +1,4 @@
-"""Mel spectrogram windows: what Audio2Lip hears, computed as the published preprocessing does (that of Wav2Lip)."""
+"""Mel spectrogram windows, the input of Audio2Lip, computed as in the published preprocessing (that of Wav2Lip)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import AudioError
 from .audio import MODEL_SAMPLE_RATE, Audio, read_audio
 
 FRAME_SAMPLES = 640
-"""Samples of 16 kHz sound to one frame of 25 fps video."""
+"""Samples of 16 kHz sound in one frame of 25 fps video."""
 
 MEL_BANDS = 80
 WINDOW_COLUMNS = 16
-"""Mel columns that one video frame hears: 200 ms."""
+"""Mel columns in the window of one video frame: 200 ms."""
 
 _FFT = 800
 _HOP = 200
@@ -28,7 +28,7 @@ _CHUNK = 2048
 
 @dataclass(frozen=True, eq=False)
 class AudioFeatures:
-    """What the models hear of a sound: its mel spectrogram. 26 kB a second. Shared by reference: never edit `mel`."""
+    """The models' input from a sound: its mel spectrogram, 26 kB a second. Shared by reference: never edit `mel`."""
 
     mel: np.ndarray
     """(columns,80) float32 in [-4,4], see `mel_spectrogram`."""
@@ -43,13 +43,13 @@ class AudioFeatures:
 
 
 def encode_audio(audio: Audio) -> AudioFeatures:
-    """A sound of any rate and channels -> its features. AudioError when it is shorter than a frame (40 ms)."""
+    """Compute the features of a sound of any rate and channels. AudioError if it is shorter than a frame (40 ms)."""
     mono = audio.to_mono()
     return AudioFeatures(mel_spectrogram(mono), len(mono) // FRAME_SAMPLES, audio.duration)
 
 
 def mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
-    """The normalised log mel spectrogram of the published preprocessing.
+    """Compute the normalised log mel spectrogram of the published preprocessing.
 
     Whole video frames only (the rest of the sound is dropped first); pre-emphasis 0.97; STFT of 800 samples (Hann), hop
     200, reflected ends; magnitudes in 80 Slaney mel bands from 55 to 7600 Hz; 20 log10(max(1e-5, x)) - 20 dB, of which
@@ -87,7 +87,7 @@ def mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
 
 
 def mel_windows(waveform: np.ndarray | torch.Tensor, sample_rate: int = MODEL_SAMPLE_RATE) -> torch.Tensor:
-    """The mel windows of a sound, one for each frame of 25 fps video.
+    """Compute the mel windows of a sound, one for each frame of 25 fps video.
 
     Args:
         waveform: (N,) mono samples, float in [-1, 1] or integers at full scale.
@@ -98,7 +98,7 @@ def mel_windows(waveform: np.ndarray | torch.Tensor, sample_rate: int = MODEL_SA
         `mel_spectrogram` once and `gather_windows` piece by piece.
 
     Raises:
-        AudioError: not one-dimensional, or one of the faults `read_audio` finds (empty, too short, not finite, absurd).
+        AudioError: not one-dimensional, or samples that `read_audio` refuses (empty, too short, not finite, too loud).
     """
     if waveform.ndim != 1:
         raise AudioError(
@@ -109,12 +109,12 @@ def mel_windows(waveform: np.ndarray | torch.Tensor, sample_rate: int = MODEL_SA
 
 
 def gather_windows(mel: np.ndarray, first: int, last: int) -> torch.Tensor:
-    """The mel windows of video frames `first` to `last` (exclusive).
+    """Gather the mel windows of video frames `first` to `last` (exclusive).
 
-    Frame i hears the 16 columns from trunc(80 (i - 2) / 25) on; columns outside the sound repeat its ends.
+    The window of frame i is the 16 columns from trunc(80 (i - 2) / 25) on; columns outside the sound repeat its ends.
 
     Args:
-        mel: (columns, 80), as `mel_spectrogram` gives it.
+        mel: (columns, 80), from `mel_spectrogram`.
         first: index of the first video frame, 25 fps.
         last: index after the last one.
 
@@ -132,7 +132,7 @@ def gather_windows(mel: np.ndarray, first: int, last: int) -> torch.Tensor:
 
 @functools.cache
 def mel_filters() -> np.ndarray:
-    """The mel filter bank (80, 401) float32: Slaney's scale and area normalisation, as librosa.filters.mel has them.
+    """Return the mel filter bank (80, 401) float32: Slaney scale and area normalisation, as in librosa.filters.mel.
 
     The scale is linear below 1 kHz (200/3 Hz a mel) and logarithmic above (a factor 6.4 in 27 mel); each triangle spans
     its neighbours' centres and has unit area.

@@ -1,4 +1,4 @@
-"""Pictures: whatever a user has to uint8 RGB, RGB to the model's image and back, and RGB to a file."""
+"""Pictures: read any file or array as uint8 RGB, write RGB to a file, convert RGB to the model's images and back."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ logger = logging.getLogger("edtalk")
 
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 8192
-"""Pixels; pictures outside of these are refused."""
+"""Pixels; pictures outside these limits are refused."""
 
 BACKGROUND = (128, 128, 128)
 """The colour that shows through where a picture is transparent: mid grey, neither lit nor dark."""
 
-# Only pixels: formats that run programs (EPS, WMF) stay out. HEIF is there once pillow-heif is registered.
+# Raster formats only; EPS and WMF run programs. HEIF is available once pillow-heif is registered.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 def read_picture(source: str | os.PathLike[str] | bytes | Image | np.ndarray | torch.Tensor) -> np.ndarray:
-    """Read a picture as it is meant to be seen.
+    """Read a picture as a viewer displays it.
 
     The orientation tag is applied, a colour profile is converted to sRGB, transparency shows BACKGROUND, an animation
-    gives its first frame, 16 bits become 8, grey and CMYK become RGB.
+    yields its first frame, 16 bits become 8, grey and CMYK become RGB.
 
     Args:
         source: a path; the bytes of a picture file; a PIL image; or pixels, RGB, (H, W), (H, W, 1), (H, W, 3) or
@@ -47,15 +47,15 @@ def read_picture(source: str | os.PathLike[str] | bytes | Image | np.ndarray | t
         (H, W, 3) uint8 RGB, both sides from 16 to 8192 pixels.
 
     Raises:
-        PictureError: no such file, not a picture, damaged or cut off, too small or too large, wholly transparent, or
+        PictureError: no such file, not a picture, damaged or truncated, too small or too large, fully transparent, or
             pixels of another shape, type or range.
     """
     from PIL import Image
 
     if isinstance(source, (np.ndarray, torch.Tensor)):
-        return _seen(Image.fromarray(_pixels(source, "The picture")), "The picture")
+        return _as_displayed(Image.fromarray(_pixels(source, "The picture")), "The picture")
     if isinstance(source, Image.Image):
-        return _seen(source, "The picture")
+        return _as_displayed(source, "The picture")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _read_file(io.BytesIO(source), "The picture")
     if isinstance(source, (str, os.PathLike)):
@@ -69,11 +69,11 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     """Write a picture as PNG or JPEG; the file appears under its name only when it is complete.
 
     Args:
-        path: ends in .png, .jpg or .jpeg; an older file of that name is replaced.
+        path: ends in .png, .jpg or .jpeg; an existing file of that name is replaced.
         picture: (H, W, 3) uint8 RGB.
 
     Raises:
-        PictureError: another suffix, not such a picture, or the file cannot be written.
+        PictureError: another suffix, a picture of another shape or type, or the file cannot be written.
     """
     from PIL import Image
 
@@ -81,7 +81,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise PictureError(f"Pictures are written as .png, .jpg or .jpeg, not {path.name!r}. Choose one of them.")
-    _expect_picture(picture)
+    _check_picture(picture)
     encoded = io.BytesIO()
     # Full colour resolution: halved chroma smears lips and eyes at 256 px.
     Image.fromarray(picture).save(encoded, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
@@ -96,14 +96,14 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 
 
 def as_picture(pixels: np.ndarray) -> np.ndarray:
-    """A picture as it is, and float pixels in 0..1 (rounded, what lies outside is clipped) as one: (H, W, 3) uint8."""
+    """Convert float pixels in 0..1 to a picture (H, W, 3) uint8, rounded and clipped; uint8 passes through."""
     if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f":
         return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return pixels
 
 
 def pictures_to_images(pictures: np.ndarray) -> torch.Tensor:
-    """Pictures as the model takes them: 0..255 to [-1, 1].
+    """Convert pictures to the model's input: 0..255 to [-1, 1].
 
     Args:
         pictures: (..., H, W, 3) uint8 RGB.
@@ -123,7 +123,7 @@ def pictures_to_images(pictures: np.ndarray) -> torch.Tensor:
 
 
 def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
-    """A square picture as the model takes it, resized (bicubic, antialiased, as the published scripts do) if need be.
+    """Convert a square picture to the model's input, resized as in the published scripts (bicubic, antialiased).
 
     Args:
         picture: (S, S, 3) uint8 RGB.
@@ -133,11 +133,11 @@ def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
         (1, 3, size, size) float32 in [-1, 1].
 
     Raises:
-        PictureError: not such a picture, or not square.
+        PictureError: a picture of another shape or type, or not square.
     """
     from PIL import Image
 
-    _expect_picture(picture)
+    _check_picture(picture)
     height, width = picture.shape[:2]
     if height != width:
         raise PictureError(f"The model takes square pictures, got {width} x {height}. Crop it first (crop_portrait).")
@@ -147,7 +147,7 @@ def picture_to_image(picture: np.ndarray, size: int) -> torch.Tensor:
 
 
 def images_to_pictures(images: torch.Tensor) -> np.ndarray:
-    """The model's images as pictures: [-1, 1] to 0..255, rounded, what lies outside is clipped.
+    """Convert the model's images to pictures: [-1, 1] to 0..255, rounded and clipped.
 
     Args:
         images: (T, 3, H, W) float, any device and precision.
@@ -164,8 +164,8 @@ def images_to_pictures(images: torch.Tensor) -> np.ndarray:
     return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def _expect_picture(picture: np.ndarray) -> None:
-    """Refuse what is not (H, W, 3) uint8."""
+def _check_picture(picture: np.ndarray) -> None:
+    """Raise PictureError unless `picture` is (H, W, 3) uint8 with at least one pixel."""
     shape, dtype = getattr(picture, "shape", None), getattr(picture, "dtype", type(picture).__name__)
     if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3 or dtype != np.uint8:
         raise PictureError(f"A picture is a uint8 array of shape (H, W, 3), RGB; got {dtype} {shape}.")
@@ -174,7 +174,7 @@ def _expect_picture(picture: np.ndarray) -> None:
 
 
 def _read_file(file: BinaryIO, name: str) -> np.ndarray:
-    """A picture file, opened."""
+    """Read an open picture file as (H, W, 3) uint8 RGB."""
     from PIL import Image
 
     Image.init()
@@ -191,11 +191,11 @@ def _read_file(file: BinaryIO, name: str) -> np.ndarray:
             hint = "Give a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF."
         raise PictureError(f"{name} is not a picture that can be read, or its start is damaged. {hint}") from error
     with image:
-        return _seen(image, name)
+        return _as_displayed(image, name)
 
 
-def _seen(image: Image, name: str) -> np.ndarray:
-    """A PIL image as it is meant to be seen: (H, W, 3) uint8."""
+def _as_displayed(image: Image, name: str) -> np.ndarray:
+    """Convert a PIL image to (H, W, 3) uint8 RGB as a viewer displays it."""
     from PIL import Image, ImageOps
 
     width, height = image.size
@@ -207,7 +207,7 @@ def _seen(image: Image, name: str) -> np.ndarray:
         )
     try:
         image.load()
-    except Exception as error:  # as above: a damaged body may raise almost anything
+    except Exception as error:  # a damaged body, too, makes Pillow raise almost anything
         raise PictureError(f"{name} is damaged or cut off ({error}). Copy or download it again.") from error
     try:
         image = ImageOps.exif_transpose(image) or image
@@ -245,13 +245,13 @@ def _seen(image: Image, name: str) -> np.ndarray:
 
 
 def _to_srgb(image: Image, profile: bytes, name: str) -> Image:
-    """Convert a picture with a colour profile to sRGB; a broken or unfitting profile is left alone."""
+    """Convert a picture with a colour profile to sRGB; a damaged or mismatched profile is ignored."""
     from PIL import ImageCms
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
-            return image  # the usual case: spared the time and the rounding
+            return image  # the usual case: a conversion would cost time and rounding
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode) or image
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
@@ -260,7 +260,7 @@ def _to_srgb(image: Image, profile: bytes, name: str) -> Image:
 
 
 def _pixels(source: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
-    """A user's pixels as uint8 (H, W), (H, W, 3) or (H, W, 4)."""
+    """Convert a user's pixels to uint8 (H, W), (H, W, 3) or (H, W, 4)."""
     pixels = source.detach().cpu() if isinstance(source, torch.Tensor) else source
     if isinstance(pixels, torch.Tensor):
         pixels = (pixels.float() if pixels.is_floating_point() else pixels).numpy()
