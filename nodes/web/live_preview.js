@@ -114,9 +114,10 @@ function showVideo(node, file) {
 
 function onExecuted({ detail }) {
   clear(String(detail.node));
-  const file = detail.output?.animated?.some(Boolean) && detail.output.images?.[0];
-  const node = file && LiteGraph.vueNodesMode && findNode(detail.display_node ?? detail.node);
-  if (node?.type.startsWith("EDTalk")) afterDrawing(() => showVideo(node, file));
+  if (!LiteGraph.vueNodesMode || !detail.output?.animated?.some(Boolean)) return;
+  const file = detail.output.images?.[0];
+  const node = findNode(detail.display_node ?? detail.node);
+  if (file && node?.type?.startsWith("EDTalk")) afterDrawing(() => showVideo(node, file));
 }
 
 app.registerExtension({

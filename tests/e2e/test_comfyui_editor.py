@@ -92,7 +92,7 @@ def test_previews_give_way_to_the_video_and_a_cancelled_run_leaves_the_last_one(
 
         def watch() -> None:
             pictures.update(editor.page.evaluate(LIVE_PICTURES))
-            if cancel and len(pictures) == 2:
+            if cancel and len(pictures) >= 2:
                 server.post("/interrupt", {})
 
         return editor.run(SECONDS, watch), pictures
