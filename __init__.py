@@ -1,4 +1,4 @@
-"""EDTalk for ComfyUI, which looks at this file alone: everything else is imported when it asks for the nodes."""
+"""Entry point of the ComfyUI node pack. ComfyUI imports this file; the rest is imported when it asks for the nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEB_DIRECTORY = "./nodes/web"
 
 
 async def comfy_entrypoint() -> EDTalkExtension:
-    """What ComfyUI calls for the pack's nodes."""
+    """Return the extension that lists the pack's nodes; ComfyUI calls this once, at its start."""
     from .edtalk_core.requirements import installation_advice, missing_requirements
 
     requirements = Path(__file__).with_name("requirements.txt")
@@ -22,7 +22,7 @@ async def comfy_entrypoint() -> EDTalkExtension:
     try:
         from .nodes import EDTalkExtension
     except Exception:
-        # ComfyUI itself logs a single line, which does not say where.
+        # ComfyUI logs a single line without the traceback.
         logging.getLogger("edtalk").exception("EDTalk cannot be loaded.")
         raise
     return EDTalkExtension()

@@ -1,4 +1,4 @@
-"""The ComfyUI nodes: thin adapters over `edtalk_core`, a module for each step of the graph."""
+"""ComfyUI nodes: thin adapters over `edtalk_core`, one module for each step of the graph."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..edtalk_core.errors import EDTalkError
 from ..edtalk_core.requirements import explain_import_error
 from .audio import EncodeAudio, LipFromAudio
 from .composite import DubVideo, PasteBackNode
-from .examples import ExampleInputs, lay_out_examples
+from .examples import ExampleInputs, copy_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
-from .language import translated
+from .language import translate
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
 from .portrait import LoadPortrait
@@ -30,16 +30,16 @@ from .video import WeightsFromVideo
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
 
-def explaining_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node, whose errors are in the editor's language, and say how to install what it cannot import."""
+def with_explained_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """Wrap a node's `execute`: errors come in the editor's language and say how to install a missing requirement."""
     execute = node.execute
 
     @functools.wraps(execute)
-    def explained(cls: type[io.ComfyNode], *args: Any, **inputs: Any) -> Any:
+    def execute_and_explain(cls: type[io.ComfyNode], *args: Any, **inputs: Any) -> Any:
         try:
             return execute.__func__(cls, *args, **inputs)
         except EDTalkError as error:
-            error.args = (translated(str(error)), *error.args[1:])
+            error.args = (translate(str(error)), *error.args[1:])
             raise
         except ModuleNotFoundError as error:
             explanation = explain_import_error(error, REQUIREMENTS)
@@ -47,12 +47,12 @@ def explaining_errors(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
                 raise
             raise explanation from error
 
-    node.execute = classmethod(explained)
+    node.execute = classmethod(execute_and_explain)
     return node
 
 
 NODES: list[type[io.ComfyNode]] = [
-    explaining_errors(node)
+    with_explained_errors(node)
     for node in (
         ExampleInputs,
         LoadModel,
@@ -81,19 +81,19 @@ NODES: list[type[io.ComfyNode]] = [
         BaseExplorer,
     )
 ]
-"""In the order of the graph."""
+"""All nodes, in the order of the graph."""
 
 
 class EDTalkExtension(ComfyExtension):
-    """The pack's nodes, in the order of the graph, and its folder of models."""
+    """The pack's nodes and its model folder, as ComfyUI asks for them."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Every node of the pack."""
+        """Register the model folder, the example media and the template routes; return every node of the pack."""
         # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
-        with contextlib.suppress(OSError):  # models may lie where nobody may write
+        with contextlib.suppress(OSError):  # the models folder may be read-only
             os.makedirs(os.path.join(folder_paths.models_dir, MODELS_FOLDER), exist_ok=True)
-        lay_out_examples()
+        copy_examples()
         add_template_routes()
         return list(NODES)

@@ -15,7 +15,7 @@ from .sockets import FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, aud
 
 
 class EncodeAudio(io.ComfyNode):
-    """AUDIO -> audio features."""
+    """Encode an AUDIO into the audio features that the models take."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -54,13 +54,12 @@ class EncodeAudio(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: dict[str, Any] | None, silence_before: float, silence_after: float) -> io.NodeOutput:
-        """Encode the sound."""
         sound = pad_silence(audio_of(audio), silence_before, silence_after)
         return io.NodeOutput(encode_audio(sound), sound_of(sound), sound.duration)
 
 
 class LipFromAudio(io.ComfyNode):
-    """Audio features -> lip weights."""
+    """Predict lip weights from audio features."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -82,7 +81,6 @@ class LipFromAudio(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: LoadedModel, features: AudioFeatures) -> io.NodeOutput:
-        """Read the lips off the sound."""
         progress = Progress()
         motion = motion_from_audio(on_device(model), features, progress=progress)
         progress.conclude(describe(motion))

@@ -16,9 +16,18 @@ from ..edtalk_core.face.geometry import warp
 from ..edtalk_core.face.paste import AREAS, ColourMatch, PasteBack
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.wording import counted
-from .execution import Progress, StagedProgress, check_memory, on_device, tell, tell_partial, warn, workflow_tags
+from .execution import (
+    Progress,
+    StagedProgress,
+    check_memory,
+    on_device,
+    show_partial_file,
+    show_status,
+    warn,
+    workflow_tags,
+)
 from .files import next_file
-from .portrait import face_inputs, parse_box, which_face
+from .portrait import face_choice, face_inputs, parse_box
 from .schema import advanced, search_words
 from .sockets import (
     EncodedPortrait,
@@ -32,14 +41,15 @@ from .sockets import (
 )
 
 SAME_PICTURE = 30.0
-"""Mean difference of two crops, of 255, above which they show different pictures. It is 38 and more when the picture is
-twice as large, 45 and more in that of another face (8 portraits), and 5 to 33 between the frames of a clip."""
-STAGES = {"lips": ("Hearing the lips", 0.05), "face": ("Following the face", 0.3), "dub": ("Rendering", 0.65)}
-"""Of `dub`: what they are called, and their usual shares of the time."""
+"""Mean absolute difference of two crops, in levels of 255, above which they show different pictures. Measured on 8
+portraits: 38 and more for the same picture at twice its size, 45 and more for another face, 5 to 33 between frames of a
+clip."""
+DUB_STAGES = {"lips": ("Hearing the lips", 0.05), "face": ("Following the face", 0.3), "dub": ("Rendering", 0.65)}
+"""Stages of `dub`: their labels on the node, and their usual shares of the time."""
 
 
 class PasteBackNode(io.ComfyNode):
-    """Rendered frames -> the pictures they were cut from."""
+    """Composite rendered frames into the pictures they were cropped from."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -104,7 +114,6 @@ class PasteBackNode(io.ComfyNode):
         feather: float,
         match_colours: bool,
     ) -> io.NodeOutput:
-        """Composite in memory."""
         height, width = image.shape[1:3]
         if frames.shape[1] != frames.shape[2]:
             raise PictureError(
@@ -121,25 +130,25 @@ class PasteBackNode(io.ComfyNode):
             landmarks=portrait.crop.face.landmarks if portrait.crop.face is not None else None,
         )
         colours = ColourMatch() if match_colours else None
-        result = torch.empty(len(frames), height, width, 3)
+        composites = torch.empty(len(frames), height, width, 3)
         progress = Progress()
         for number, frame in enumerate(frames):
             picture = _pixels(image[min(number, len(image) - 1)])
-            pasted = paste.composite(picture, _pixels(frame), colours=colours)
-            result[number] = torch.from_numpy(pasted)
-            progress.show((pasted * 255).astype(np.uint8))
+            composite = paste.composite(picture, _pixels(frame), colours=colours)
+            composites[number] = torch.from_numpy(composite)
+            progress.show((composite * 255).astype(np.uint8))
             progress(number + 1, len(frames))
         progress.conclude(f"Pasted {counted(len(frames), 'frame')}")
-        if not any(_shows(picture_of(image, index), portrait.crop) for index in range(len(image))):
+        if not any(_contains_crop(picture_of(image, index), portrait.crop) for index in range(len(image))):
             warn(
                 "This does not look like the picture that the portrait was cut from: plug in the image that Load "
                 "Portrait was given, at the same size."
             )
-        return io.NodeOutput(result, torch.from_numpy(paste.mask)[None])
+        return io.NodeOutput(composites, torch.from_numpy(paste.mask)[None])
 
 
 class DubVideo(io.ComfyNode):
-    """VIDEO and AUDIO -> VIDEO with new lips."""
+    """Dub a VIDEO: lips rendered to an AUDIO, written to a file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -231,51 +240,51 @@ class DubVideo(io.ComfyNode):
         lip: Motion | None = None,
         upscale_model: Any = None,
     ) -> io.NodeOutput:
-        """Dub into a file."""
-        given = parse_box(box)
+        face_box = parse_box(box)
         with file_of_video(video) as source:
-            path, saved = next_file(filename_prefix, format, video.get_dimensions())
-            dubbed = dub(
+            path, saved_result = next_file(filename_prefix, format, video.get_dimensions())
+            result = dub(
                 on_device(model),
                 source,
                 audio_of(audio),
                 path,
                 motion=lip,
                 length=length,  # type: ignore[arg-type]
-                face=which_face(face, given),
-                box=given,
+                face=face_choice(face, face_box),
+                box=face_box,
                 feather=feather,
                 match_colours=match_colours,
                 upscale=_upscale(upscale_model) if upscale_model is not None else None,
                 precision=model.precision,
                 metadata=workflow_tags(cls),
-                progress=StagedProgress(STAGES),
-                on_partial=tell_partial,
+                progress=StagedProgress(DUB_STAGES),
+                on_partial=show_partial_file,
             )
-        tell(f"Saved {counted(dubbed.frames, 'frame')}, {dubbed.duration:.1f} s as {saved.filename}")
-        warning = " ".join(dubbed.warnings)
+        show_status(f"Saved {counted(result.frames, 'frame')}, {result.duration:.1f} s as {saved_result.filename}")
+        warning = " ".join(result.warnings)
         warn(warning)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), str(path), warning, ui=ui.PreviewVideo([saved]))
+        video_output = InputImpl.VideoFromFile(str(path))
+        return io.NodeOutput(video_output, str(path), warning, ui=ui.PreviewVideo([saved_result]))
 
 
-def _shows(picture: np.ndarray, crop: Crop) -> bool:
-    """Whether a picture (H,W,3) uint8 shows what was cut out, at its place."""
-    there = warp(picture, crop.matrix, len(crop.picture))
-    return bool(np.abs(there.astype(np.float32) - crop.picture).mean() < SAME_PICTURE)
+def _contains_crop(picture: np.ndarray, crop: Crop) -> bool:
+    """Whether a picture (H,W,3) uint8 shows the pixels of a crop at the crop's place."""
+    region = warp(picture, crop.matrix, len(crop.picture))
+    return bool(np.abs(region.astype(np.float32) - crop.picture).mean() < SAME_PICTURE)
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:
-    """One image of a batch (H,W,3 or 4) as (H,W,3) float32, not quantised."""
+    """Return an image of a batch (H,W,3 or 4) as (H,W,3) float32, 0 to 1, not quantised."""
     return np.ascontiguousarray(image[..., :3].float().cpu().clamp(0, 1).numpy())
 
 
 def _upscale(model: Any) -> Upscale:
-    """ComfyUI's UPSCALE_MODEL as a function of images (B,3,S,S), 0 to 1."""
+    """Wrap ComfyUI's UPSCALE_MODEL as a function of images (B,3,S,S), 0 to 1."""
 
     def upscale(images: torch.Tensor) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         model.to(images.device)
-        enlarged: torch.Tensor = model(images)
-        return enlarged.clamp(0, 1)
+        output: torch.Tensor = model(images)
+        return output.clamp(0, 1)
 
     return upscale

@@ -21,7 +21,7 @@ EXAMPLES = ("portrait.jpg", "generated.jpg", "generated.mp4", "driver.mp4", "spe
 
 
 class ExampleInputs(io.ComfyNode):
-    """The pictures, the speech and the driver that come with the pack."""
+    """Example pictures, speech and driver video that ship with the pack."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -62,7 +62,6 @@ class ExampleInputs(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        """Read the files."""
         portrait, generated = (
             image_of(read_picture(builtin_file(f"examples/{name}"))) for name in ("portrait.jpg", "generated.jpg")
         )
@@ -72,9 +71,10 @@ class ExampleInputs(io.ComfyNode):
         )
 
 
-def lay_out_examples() -> None:
-    """Put the example media into ComfyUI's input folder, where Load Image, Load Audio and Load Video of the templates
-    find them. A file that is there already stays as it is.
+def copy_examples() -> None:
+    """Copy the example media into ComfyUI's input folder, from which the templates load them.
+
+    Existing files are not overwritten; a copy that fails is logged.
     """
     folder = Path(folder_paths.get_input_directory())
     for name in EXAMPLES:
@@ -85,4 +85,4 @@ def lay_out_examples() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(builtin_file(f"examples/{name}"), copy)
         except OSError as error:
-            logger.warning("The templates of EDTalk miss an example, %s: %s", copy, error)
+            logger.warning("An example file for EDTalk's templates could not be copied to %s: %s", copy, error)

@@ -1,4 +1,4 @@
-"""What a running node shares with ComfyUI: the device, the progress bar, Cancel, and words for the artist."""
+"""Adapters of a running node to ComfyUI: device, memory, progress bar, Cancel, status text and previews."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..edtalk_core.errors import OutOfMemory
 from ..edtalk_core.model import EDTalk
 from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.wording import counted
-from .language import translated
+from .language import translate
 from .sockets import LoadedModel
 
 if TYPE_CHECKING:
@@ -34,54 +34,54 @@ if TYPE_CHECKING:
 logger = logging.getLogger("edtalk")
 
 Preview: TypeAlias = "tuple[str, Image.Image, int | None]"
-"""As ComfyUI sends it: file format, picture, longest side in pixels or None."""
+"""A preview as ComfyUI sends it: file format, picture, longest side in pixels or None."""
 
 MEMORY_SHARE = 0.9
-"""Of the free memory that images may take."""
+"""Largest share of the free memory that images may take."""
 PREVIEW_SECONDS = 0.5
-"""Between two previews: an encoded picture costs about as much as a small frame."""
+"""Least time between two previews: encoding one costs about as much as rendering a small frame."""
 PREVIEW_ADDRESSEE = "edtalk-preview"
-"""The node that previews of a node with a result of its own are sent for; see nodes/web/live_preview.js."""
+"""Display node id that live previews are sent to, for nodes that end with a video; see nodes/web/live_preview.js."""
 BAR_STEPS = 1000
-"""Of a bar over several stages."""
+"""Resolution of a progress bar over several stages."""
 ESTIMATE_SECONDS = 1.0
-"""How long a node must have run before it says how long it will take."""
+"""Running time after which a node shows an estimate, and least time between two estimates."""
 
 
 def on_device(model: LoadedModel, memory: int = 0) -> EDTalk:
-    """The model on the device that ComfyUI computes on, other models moved out of its way as need be.
+    """Load the model onto ComfyUI's compute device and return it; ComfyUI offloads other models as necessary.
 
     `memory`: bytes that the computation itself will need.
     """
-    # Without force_full_load the tensors of our modules that are no layers of torch's own stay behind on the CPU.
+    # Without force_full_load, tensors of modules that are not torch's own layers would stay on the CPU.
     comfy.model_management.load_models_gpu([model.patcher], memory_required=memory, force_full_load=True)
     return model.edtalk
 
 
-def tell(text: str) -> None:
-    """Show a sentence on the node that runs."""
+def show_status(text: str) -> None:
+    """Show a sentence on the running node, in the editor's language."""
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is not None and server is not None and text:
-        server.send_progress_text(translated(text), context.node_id)
+        server.send_progress_text(translate(text), context.node_id)
 
 
 def warn(text: str | None) -> None:
-    """Say what went less well than it should, on the node and in the log. Nothing to say: None or empty."""
+    """Show a warning on the running node and log it; nothing if the text is None or empty."""
     if text:
         logger.warning("%s", text)
-        tell(f"⚠ {translated(text)}")
+        show_status(f"⚠ {translate(text)}")
 
 
-def tell_partial(path: Path, frames: int) -> None:
-    """Show on the node where the frames lie that were done before it failed or was cancelled."""
-    tell(f"{counted(frames, 'frame')} kept in {path}")
+def show_partial_file(path: Path, frames: int) -> None:
+    """Show on the node where the frames are that were written before it failed or was cancelled."""
+    show_status(f"{counted(frames, 'frame')} kept in {path}")
 
 
 def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:
-    """What core's savers put into a file: the prompt and the workflow as JSON; nothing if ComfyUI was told not to.
+    """Return the metadata that ComfyUI's own save nodes write: prompt and workflow as JSON.
 
-    `cls` is the class as ComfyUI runs it, an output node.
+    Empty under `--disable-metadata`. `cls` is the class as ComfyUI runs it, an output node.
     """
     if args.disable_metadata or cls.hidden is None:
         return {}
@@ -90,20 +90,20 @@ def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:
 
 
 def check_memory(frames: int, width: int, height: int) -> int:
-    """Bytes that so many frames take as an IMAGE. OutOfMemory, before any work is done, when there are not as many."""
-    needed = frames * width * height * 3 * 4
+    """Return the bytes that frames take as an IMAGE. Raises OutOfMemory, before any work, if they do not fit."""
+    required = frames * width * height * 3 * 4
     free = comfy.model_management.get_free_memory(torch.device("cpu"))
-    if needed > MEMORY_SHARE * free:
+    if required > MEMORY_SHARE * free:
         raise OutOfMemory(
-            f"{counted(frames, 'frame')} of {width}x{height} would take {needed / 1e9:.1f} GB of memory, and "
+            f"{counted(frames, 'frame')} of {width}x{height} would take {required / 1e9:.1f} GB of memory, and "
             f"{free / 1e9:.1f} GB are free. "
             "Render Video needs no more for an hour than for a second; or render a shorter part."
         )
-    return needed
+    return required
 
 
 def describe(motion: Motion) -> str:
-    """A motion in a line for the artist."""
+    """Summarise a motion in one line: tracks, frames, seconds, frame rate."""
     tracks = ", ".join(motion.tracks)
     if motion.frames == 1:
         return f"{tracks}: a single frame"
@@ -111,38 +111,38 @@ def describe(motion: Motion) -> str:
 
 
 class Progress:
-    """The node's progress bar, as the callback that the library wants; Cancel stops the work by raising.
+    """The node's progress bar as a progress callback of the library; Cancel stops the work by raising.
 
-    It says how long the rest will take, and shows a picture now and then if `show` has been given one. What it says
-    stays on the node, so `conclude` must follow.
+    Shows the time left, and the picture last passed to `show` as a preview. The status text stays on the node, so
+    replace it with `conclude` when the work is done.
 
-    `unit`: what is shown of the count, in the plural, each of them `size` of what is counted. `ends_with_result`: the
-    node shows a picture or video of its own in the end.
+    `unit`: plural name of the unit that is shown, each `size` of the counted things. `ends_with_result`: the node ends
+    with a picture or video of its own, which previews must not replace.
     """
 
     def __init__(self, unit: str = "frames", *, size: int = 1, ends_with_result: bool = False) -> None:
         self.unit = unit
         self.size = size
-        self._has_told = False
+        self._estimate_shown = False
         self._ends_with_result = ends_with_result
         self._bar: comfy.utils.ProgressBar | None = None
         self._picture: np.ndarray | None = None
-        self._started = self._previewed = self._told = time.monotonic()
+        self._started = self._previewed = self._last_estimate = time.monotonic()
 
     def show(self, picture: np.ndarray) -> None:
-        """A picture (H,W,3) uint8 that the next update may show."""
+        """Set the picture (H,W,3) uint8 that the next update may show as a preview."""
         self._picture = picture
 
     def conclude(self, text: str) -> None:
-        """Say what came of the work, in the place of how long it takes; nothing if that was never said.
+        """Replace the time left by a summary of the result; nothing if the time left was never shown.
 
-        A sentence makes a node larger, which is not worth it for what took no time.
+        Text makes a node larger, which is not worth it for work that took no time.
         """
-        if self._has_told:
-            tell(text)
+        if self._estimate_shown:
+            show_status(text)
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Tell that `done` of `total` are done (None: nobody knows). Raises InterruptProcessingException on Cancel."""
+        """Report `done` of `total` (None: unknown). Raises InterruptProcessingException on Cancel."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         now = time.monotonic()
         preview = None
@@ -157,55 +157,55 @@ class Progress:
             self._bar = comfy.utils.ProgressBar(total or done)
         self._bar.update_absolute(done, total or done, preview)
         elapsed = now - self._started
-        if total and elapsed >= ESTIMATE_SECONDS and now - self._told >= ESTIMATE_SECONDS:
-            self._told = now
-            left = elapsed / max(done, 1) * (total - done)
-            self._has_told = True
+        if total and elapsed >= ESTIMATE_SECONDS and now - self._last_estimate >= ESTIMATE_SECONDS:
+            self._last_estimate = now
+            seconds_left = elapsed / max(done, 1) * (total - done)
+            self._estimate_shown = True
             done, total = done // self.size, total // self.size
-            tell(f"{done} of {total} {self.unit}, {done / elapsed:.1f} a second, {_duration(left)} left")
+            show_status(f"{done} of {total} {self.unit}, {done / elapsed:.1f} a second, {_duration(seconds_left)} left")
 
 
 class StagedProgress:
-    """One progress bar over the stages of some work, as the callback that the library wants; else as `Progress`.
+    """One progress bar over several stages, as a progress callback of the library; see `Progress`.
 
-    `stages`: by name, in their order, what the artist reads of each, and the share of the time that it usually takes.
-    A stage may be left out. How long the rest takes is judged by the pace of the stage and, for the stages to come, by
-    the time that the earlier ones took.
+    `stages`: name -> (label on the node, usual share of the time), in order. Stages may be skipped. The time left is
+    estimated from the pace of the current stage and, for later stages, from the time that the earlier ones took.
     """
 
     def __init__(self, stages: Mapping[str, tuple[str, float]]) -> None:
         self._stages = dict(stages)
         self._bar = comfy.utils.ProgressBar(BAR_STEPS)
         self._stage: str | None = None
-        self._passed = 0.0
-        self._started = self._stage_started = self._told = time.monotonic()
+        self._finished_share = 0.0
+        self._started = self._stage_started = self._last_estimate = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Tell that `done` of `total` frames are done in a stage. Raises InterruptProcessingException on Cancel."""
+        """Report `done` of `total` frames of a stage (None: unknown). Raises InterruptProcessingException on Cancel."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         now = time.monotonic()
         if stage != self._stage:
-            self._passed += self._stages[self._stage][1] if self._stage else 0
+            self._finished_share += self._stages[self._stage][1] if self._stage else 0
             self._stage, self._stage_started = stage, now
         label, share = self._stages[stage]
         fraction = done / total if total else 0.0
         order = list(self._stages)
-        ahead = sum(self._stages[name][1] for name in order[order.index(stage) + 1 :])
-        whole = sum(usual for _, usual in self._stages.values())
-        self._bar.update_absolute(round(BAR_STEPS * (whole - ahead - share * (1 - fraction)) / whole))
+        later_share = sum(self._stages[name][1] for name in order[order.index(stage) + 1 :])
+        total_share = sum(usual_share for _, usual_share in self._stages.values())
+        done_share = total_share - later_share - share * (1 - fraction)
+        self._bar.update_absolute(round(BAR_STEPS * done_share / total_share))
         elapsed = now - self._started
-        if fraction and elapsed >= ESTIMATE_SECONDS and now - self._told >= ESTIMATE_SECONDS:
-            self._told = now
-            in_stage = (now - self._stage_started) * (1 - fraction) / fraction
-            left = in_stage + ahead * elapsed / (self._passed + share * fraction)
-            tell(f"{label}: {done} of {total} frames, {_duration(left)} left in all")
+        if fraction and elapsed >= ESTIMATE_SECONDS and now - self._last_estimate >= ESTIMATE_SECONDS:
+            self._last_estimate = now
+            stage_left = (now - self._stage_started) * (1 - fraction) / fraction
+            seconds_left = stage_left + later_share * elapsed / (self._finished_share + share * fraction)
+            show_status(f"{label}: {done} of {total} frames, {_duration(seconds_left)} left in all")
 
 
 def _send_to_script(preview: Preview) -> bool:
-    """Send a preview that nodes/web/live_preview.js shows on the running node; whether the client can take it.
+    """Send a preview for nodes/web/live_preview.js to show on the running node; return whether the client accepts it.
 
-    The editor would go on showing the last preview that it got for the node itself in place of the node's result, and
-    load it as a video where the result is one.
+    A preview sent for the node itself would replace the node's result in the editor, and be loaded as a video where the
+    result is one.
     """
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)

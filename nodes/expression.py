@@ -16,7 +16,7 @@ from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.motion.operations import Curve, align, blend
 from ..edtalk_core.motion.presets import EMOTIONS, OWN, Preset, expression_preset, load_presets, save_preset
 from ..edtalk_core.sources.text import motion_from_preset, motion_from_timeline
-from .execution import tell, warn
+from .execution import show_status, warn
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, PortraitSocket
@@ -25,7 +25,7 @@ PRESETS_FOLDER = "presets"
 PRESET_EXTENSIONS = {".json", ".npy"}
 
 STRENGTH_TOOLTIP = "0: as in the picture. 1: the preset. Up to 3: exaggerated."
-EXAMPLE = """\
+EXAMPLE_TIMELINE = """\
 0:00 own
 0:01 happy:0.8 ease-in-out
 0:03 happy:0.8
@@ -38,7 +38,7 @@ def _expression_output(tooltip: str) -> io.Output:
 
 
 class ExpressionPreset(io.ComfyNode):
-    """An emotion of the model -> expression weights."""
+    """Make expression weights of one of the model's emotions."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -66,12 +66,11 @@ class ExpressionPreset(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: EncodedPortrait, emotion: str, strength: float) -> io.NodeOutput:
-        """Go from the portrait's expression to the preset."""
         return io.NodeOutput(motion_from_preset(portrait.model.edtalk, emotion, strength, portrait.own))
 
 
 class LoadPreset(io.ComfyNode):
-    """The file of a preset -> expression weights."""
+    """Load expression weights from a preset file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -112,36 +111,35 @@ class LoadPreset(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: EncodedPortrait, file: str, path: str, name: str, strength: float) -> io.NodeOutput:
-        """Go from the portrait's expression to the preset."""
         source = find_file(file, path, "preset file")
         presets = load_presets(source)
-        wanted = name.strip() or next(iter(presets))
+        preset_name = name.strip() or next(iter(presets))
         if not name.strip() and len(presets) > 1:
             raise ArgumentError(f"{source.name} holds the presets {', '.join(presets)}; name the one to use.")
         expression = expression_preset(
-            {known: preset.weights for known, preset in presets.items()}, wanted, strength, portrait.own
+            {key: preset.weights for key, preset in presets.items()}, preset_name, strength, portrait.own
         )
-        made_with = next(iter(presets.values())).model
-        if made_with and made_with != portrait.model.name:
+        preset_model = next(iter(presets.values())).model
+        if preset_model and preset_model != portrait.model.name:
             warn(
-                f"The preset was saved with the model {made_with} and this is {portrait.model.name}. If they are not "
-                "the same model, the face will do something else."
+                f"The preset was saved with the model {preset_model} and this is {portrait.model.name}. If they are "
+                "not the same model, the face will do something else."
             )
         return io.NodeOutput(expression)
 
     @classmethod
     def validate_inputs(cls, file: str | None = None) -> bool | str:
-        """Not by the list, which another machine lacks: by the file."""
+        """Accept any existing file: the list in a shared workflow is another machine's."""
         return check_listed(file, "preset file")
 
     @classmethod
     def fingerprint_inputs(cls, file: str, path: str | None = None, **_: object) -> str:
-        """Load anew when the file was replaced."""
+        """Change when the file does, so that it is loaded again."""
         return fingerprint(file, path)
 
 
 class SavePreset(io.ComfyNode):
-    """One frame of expression weights -> the file of a preset."""
+    """Save one frame of expression weights as a preset file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -185,18 +183,17 @@ class SavePreset(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: LoadedModel, motion: Motion, frame: int, filename_prefix: str, about: str) -> io.NodeOutput:
-        """Write the file."""
         expression = motion.select("expression").frame(frame)
-        path, saved = next_file(filename_prefix, "json")
+        path, saved_result = next_file(filename_prefix, "json")
         name = re.sub(r"[\s:;#]+", "_", re.sub(r"_\d+_$", "", path.stem))
         weights = tuple(expression.track("expression")[0].tolist())
         save_preset(Preset(name, weights, about, model.name), path)
-        tell(f"Saved {path}")
-        return io.NodeOutput(expression, str(path), ui={"presets": [saved]})
+        show_status(f"Saved {path}")
+        return io.NodeOutput(expression, str(path), ui={"presets": [saved_result]})
 
 
 class BlendExpressions(io.ComfyNode):
-    """Equation 3."""
+    """Blend two expression motions, by equation 3 of the paper."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -266,28 +263,27 @@ class BlendExpressions(io.ComfyNode):
         shorter: str,
         amounts: float | Sequence[float] | None = None,
     ) -> io.NodeOutput:
-        """Blend."""
         first, second = first.select("expression"), second.select("expression")
         longest = align(first, second)[0]
-        share: Curve = amount
+        amount_curve: Curve = amount
         frames = longest.frames
         if amounts is not None:
-            share = np.asarray(amounts, dtype=np.float64).reshape(-1)
-            if not len(share):
+            amount_curve = np.asarray(amounts, dtype=np.float64).reshape(-1)
+            if not len(amount_curve):
                 raise ArgumentError("The list of amounts is empty; there must be at least one number in it.")
-            frames = len(share) if frames == 1 else frames
+            frames = len(amount_curve) if frames == 1 else frames
         elif curve.strip():
-            share = parse_curve(curve)
-            frames = frames_until(share.end, longest.fps) if frames == 1 else frames
+            amount_curve = parse_curve(curve)
+            frames = frames_until(amount_curve.end, longest.fps) if frames == 1 else frames
         if seconds:
             frames = max(1, round(seconds * longest.fps))
-        if isinstance(share, np.ndarray):
-            share = np.pad(share[:frames], (0, max(0, frames - len(share))), mode="edge")
-        return io.NodeOutput(blend(first, second, share, mode=shorter, frames=frames))  # type: ignore[arg-type]
+        if isinstance(amount_curve, np.ndarray):
+            amount_curve = np.pad(amount_curve[:frames], (0, max(0, frames - len(amount_curve))), mode="edge")
+        return io.NodeOutput(blend(first, second, amount_curve, mode=shorter, frames=frames))  # type: ignore[arg-type]
 
 
 class ExpressionTimeline(io.ComfyNode):
-    """Text -> expression weights over time."""
+    """Make expression weights over time from a text of keys."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -305,7 +301,7 @@ class ExpressionTimeline(io.ComfyNode):
                 PortraitSocket.Input("portrait", tooltip="From Load Portrait. Strength 0 and own are its expression."),
                 io.String.Input(
                     "text",
-                    default=EXAMPLE,
+                    default=EXAMPLE_TIMELINE,
                     multiline=True,
                     tooltip="A line for each key: the time (seconds or m:ss), the emotion with its strength "
                     "(happy:0.8; 0 to 5, 1 is the preset), and perhaps how to get there: linear, ease-in, ease-out, "
@@ -332,7 +328,6 @@ class ExpressionTimeline(io.ComfyNode):
     def execute(
         cls, portrait: EncodedPortrait, text: str, seconds: float, fps: float, features: AudioFeatures | None = None
     ) -> io.NodeOutput:
-        """Read the text."""
         duration = seconds or (features.duration if features is not None else None)
         return io.NodeOutput(
             motion_from_timeline(portrait.model.edtalk, text, portrait.own, duration=duration, fps=fps)

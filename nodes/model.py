@@ -16,7 +16,7 @@ from ..edtalk_core.checkpoints.download import download
 from ..edtalk_core.checkpoints.loading import load_model
 from ..edtalk_core.errors import UnsupportedCheckpoint
 from ..edtalk_core.model import EDTalk
-from .execution import Progress, tell
+from .execution import Progress, show_status
 from .schema import advanced, search_words
 from .sockets import LoadedModel, ModelSocket
 
@@ -25,12 +25,12 @@ MODEL_EXTENSIONS = {".safetensors", ".pt", ".pth"}
 
 DEMO = "demo (built in)"
 PUBLISHED = {"EDTalk (lip, pose, expression)": "edtalk", "EDTalk lip+pose": "edtalk_lip_pose"}
-"""Entries that are always there, whether their files are on disk or not: a shared workflow must load before that."""
+"""Entries of the list that do not depend on files on disk: a shared workflow must load before the download."""
 AUDIO_TO_LIP_FILE = "Audio2Lip.pt"
 
 
 class ModelHolder(torch.nn.Module):
-    """What the patcher manages. It writes a `device` attribute, which EDTalk itself derives from its weights."""
+    """The module that ComfyUI's ModelPatcher manages: it sets `device`, a read-only property of EDTalk itself."""
 
     def __init__(self, edtalk: EDTalk) -> None:
         super().__init__()
@@ -38,11 +38,13 @@ class ModelHolder(torch.nn.Module):
 
 
 class LoadModel(io.ComfyNode):
-    """A model from the fixed list or from models/edtalk."""
+    """Load a built-in, published or own model."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        own = [name for name in folder_paths.get_filename_list(MODELS_FOLDER) if Path(name).name not in _published()]
+        published_files = {file for files in MODELS.values() for file in files}
+        all_files = folder_paths.get_filename_list(MODELS_FOLDER)
+        own_files = [name for name in all_files if Path(name).name not in published_files]
         return io.Schema(
             node_id="EDTalkLoadModel",
             display_name="EDTalk Load Model",
@@ -53,7 +55,7 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[DEMO, *PUBLISHED, *own],
+                    options=[DEMO, *PUBLISHED, *own_files],
                     default=DEMO,
                     tooltip="demo: small, comes with the pack, non-commercial. EDTalk: the published weights, about "
                     "1 GB, fetched into models/edtalk on first use (not cleared for commercial use). Others: files of "
@@ -76,12 +78,11 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, precision: str) -> io.NodeOutput:
-        """Load the files, fetching what is published and not there."""
         files = _files(model)
         edtalk = load_model(*files)
-        speech = folder_paths.get_full_path(MODELS_FOLDER, AUDIO_TO_LIP_FILE)
-        if edtalk.audio_to_lip is None and speech is not None:
-            edtalk = load_model(*files, speech)
+        audio_to_lip_file = folder_paths.get_full_path(MODELS_FOLDER, AUDIO_TO_LIP_FILE)
+        if edtalk.audio_to_lip is None and audio_to_lip_file is not None:
+            edtalk = load_model(*files, audio_to_lip_file)
         patcher = ModelPatcher(
             ModelHolder(edtalk),
             load_device=comfy.model_management.get_torch_device(),
@@ -91,51 +92,47 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model: str | None = None) -> bool | str:
-        """Not by the list, which another machine lacks: by the file. None is a link."""
+        """Accept any existing file: the list in a shared workflow is another machine's. None is a link."""
         if model is None or model in (DEMO, *PUBLISHED) or _own_file(model) is not None:
             return True
-        return _missing(model)
+        return _missing_model_message(model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str, **_: Any) -> str:
-        """Load anew when a file of the user's was replaced."""
+        """Change when an own model file does, so that it is loaded again."""
         path = _own_file(model)
         return f"{model} {path.stat().st_mtime_ns}" if path else model
 
 
-def _published() -> set[str]:
-    return {file for files in MODELS.values() for file in files}
-
-
 def _files(model: str) -> list[Path | str]:
-    """The files behind an entry of the list."""
+    """Return the files of a list entry, downloading published ones as necessary."""
     if model == DEMO:
         return ["demo"]
     if model in PUBLISHED:
         return [_published_file(name) for name in MODELS[PUBLISHED[model]]]
     path = _own_file(model)
     if path is None:
-        raise UnsupportedCheckpoint(_missing(model))
+        raise UnsupportedCheckpoint(_missing_model_message(model))
     return [path]
 
 
 def _own_file(model: str) -> Path | None:
-    """A file of the user's in models/edtalk. Prompts may hold anything, names that are no texts as well."""
+    """Return an own file in models/edtalk, or None. A prompt may hold anything, such as a name that is not a string."""
     path = folder_paths.get_full_path(MODELS_FOLDER, model) if isinstance(model, str) else None
     return Path(path) if path is not None else None
 
 
-def _missing(model: str) -> str:
+def _missing_model_message(model: str) -> str:
     folders = ", ".join(folder_paths.get_folder_paths(MODELS_FOLDER))
     return f"The model {model} is not on this machine; put the file into {folders}, or choose another."
 
 
 def _published_file(name: str) -> Path:
-    """A published file, looked for in ComfyUI's folders and the library's own, else fetched into ComfyUI's."""
+    """Find a published file in ComfyUI's folders or the library's own, or download it into ComfyUI's."""
     for path in (folder_paths.get_full_path(MODELS_FOLDER, name), models_folder() / name):
         if path is not None and Path(path).is_file():
             return Path(path)
-    tell(f"Fetching {name} ...")
+    show_status(f"Fetching {name} ...")
     path = download(name, folder_paths.get_folder_paths(MODELS_FOLDER)[0], progress=Progress("MB", size=1_000_000))
-    tell(f"Fetched {name}")
+    show_status(f"Fetched {name}")
     return path

@@ -23,7 +23,7 @@ from ..edtalk_core.motion.operations import (
 )
 from ..edtalk_core.motion.operations import loop as loop_motion
 from ..edtalk_core.motion.plot import plot_motion
-from .execution import describe, tell, warn, workflow_tags
+from .execution import describe, show_status, warn, workflow_tags
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, image_of
@@ -41,12 +41,12 @@ def _track_input(tooltip: str) -> io.Input:
 
 
 def _tracks_of(motion: Motion, track: str) -> tuple[str, ...]:
-    """The names of the tracks chosen by `_track_input`."""
+    """Return the track names that a value of `_track_input` stands for."""
     return tuple(motion.tracks) if track == ALL else (track,)
 
 
 class AdjustMotion(io.ComfyNode):
-    """Motion -> motion: cut, scaled, offset, smoothed, looped, at another rate."""
+    """Trim, scale, offset, smooth, loop or resample a motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -153,17 +153,16 @@ class AdjustMotion(io.ComfyNode):
         fps: float,
         portrait: EncodedPortrait | None = None,
     ) -> io.NodeOutput:
-        """Edit."""
         tracks = _tracks_of(motion, track)
         if start or end:
             motion = trim(motion, start, end or None)
         if gain != 1:
-            about: Motion | Literal["mean", "first"] = "mean" if anchor == MEAN else "first"
+            anchor_motion: Motion | Literal["mean", "first"] = "mean" if anchor == MEAN else "first"
             if anchor == PORTRAIT:
                 if portrait is None:
                     raise ArgumentError("The anchor is the portrait, and none is plugged in; do so, or choose another.")
-                about = portrait.own
-            motion = scale_about(motion, dict.fromkeys(tracks, gain), about)
+                anchor_motion = portrait.own
+            motion = scale_about(motion, dict.fromkeys(tracks, gain), anchor_motion)
         if amounts := parse_offsets(offsets):
             if len(tracks) > 1:
                 raise ArgumentError(f"Offsets are for one track: choose {', '.join(tracks[:-1])} or {tracks[-1]}.")
@@ -175,7 +174,7 @@ class AdjustMotion(io.ComfyNode):
 
 
 class JoinMotions(io.ComfyNode):
-    """Motions -> one after the other."""
+    """Concatenate motions, with cross-fades."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -215,14 +214,13 @@ class JoinMotions(io.ComfyNode):
         third: Motion | None = None,
         fourth: Motion | None = None,
     ) -> io.NodeOutput:
-        """Join."""
-        given = [motion for motion in (first, second, third, fourth) if motion is not None]
-        chosen = [motion.select(*_tracks_of(motion, track)) for motion in given]
-        return io.NodeOutput(concatenate(chosen, crossfade))
+        motions = [motion for motion in (first, second, third, fourth) if motion is not None]
+        selections = [motion.select(*_tracks_of(motion, track)) for motion in motions]
+        return io.NodeOutput(concatenate(selections, crossfade))
 
 
 class CombineMotions(io.ComfyNode):
-    """The lips of one motion, the head of another, the expression of a third."""
+    """Combine tracks of several motions into one motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -246,14 +244,13 @@ class CombineMotions(io.ComfyNode):
     def execute(
         cls, lip: Motion | None = None, pose: Motion | None = None, expression: Motion | None = None
     ) -> io.NodeOutput:
-        """Combine."""
         if lip is None and pose is None and expression is None:
             raise ArgumentError("There is nothing to combine: plug in a motion for lip, pose or expression.")
         return io.NodeOutput(combine(lip=lip, pose=pose, expression=expression))
 
 
 class SaveMotion(io.ComfyNode):
-    """Motion -> file."""
+    """Save a motion to a file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -288,21 +285,20 @@ class SaveMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion: Motion, filename_prefix: str, format: str) -> io.NodeOutput:
-        """Write the file."""
-        path, saved = next_file(filename_prefix, format)
-        made_by = {"made_by": f"EDTalk {__version__}"}
+        path, saved_result = next_file(filename_prefix, format)
+        origin = {"made_by": f"EDTalk {__version__}"}
         try:
-            save_motion(motion, path, made_by | workflow_tags(cls))
+            save_motion(motion, path, origin | workflow_tags(cls))
         except ArgumentError as error:
-            # The motion may have taken hours. If it is not the workflow that is too much, this fails in the same way.
-            save_motion(motion, path, made_by)
+            # The motion may have taken hours. If the motion itself is too large, this raises the same error.
+            save_motion(motion, path, origin)
             warn(f"The workflow is not kept in the file: {error}")
-        tell(f"Saved {path}")
-        return io.NodeOutput(motion, str(path), ui={"motions": [saved]})
+        show_status(f"Saved {path}")
+        return io.NodeOutput(motion, str(path), ui={"motions": [saved_result]})
 
 
 class LoadMotion(io.ComfyNode):
-    """File -> motion."""
+    """Load a motion from a file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -338,24 +334,23 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, path: str) -> io.NodeOutput:
-        """Read the file."""
         motion = load_motion(find_file(file, path, "motion file"))
-        tell(describe(motion))
+        show_status(describe(motion))
         return io.NodeOutput(motion, motion.fps, motion.duration)
 
     @classmethod
     def validate_inputs(cls, file: str | None = None) -> bool | str:
-        """Not by the list, which another machine lacks: by the file."""
+        """Accept any existing file: the list in a shared workflow is another machine's."""
         return check_listed(file, "motion file")
 
     @classmethod
     def fingerprint_inputs(cls, file: str, path: str | None = None) -> str:
-        """Load anew when the file was replaced."""
+        """Change when the file does, so that it is loaded again."""
         return fingerprint(file, path)
 
 
 class PlotMotion(io.ComfyNode):
-    """Motion -> a picture of its curves."""
+    """Plot the curves of a motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -403,6 +398,5 @@ class PlotMotion(io.ComfyNode):
     def execute(
         cls, motion: Motion, track: str, width: int, height: int, before: Motion | None = None
     ) -> io.NodeOutput:
-        """Draw."""
         image = image_of(plot_motion(motion, before=before, tracks=_tracks_of(motion, track), size=(width, height)))
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -17,7 +17,7 @@ from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, Po
 
 
 class LoadPortrait(io.ComfyNode):
-    """IMAGE -> portrait."""
+    """Find, crop and encode the face in an IMAGE."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -94,27 +94,27 @@ class LoadPortrait(io.ComfyNode):
         batch_index: int,
         face_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        """Crop and encode."""
         picture = picture_of(image, batch_index)
-        given = parse_box(box) or (
+        face_box = parse_box(box) or (
             box_of_mask(face_mask, batch_index, picture.shape[:2]) if face_mask is not None else None
         )
         edtalk = on_device(model)
-        encoded, cut = portrait_from_picture(
+        encoded, face_crop = portrait_from_picture(
             edtalk,
             picture,
-            face=which_face(face, given),
-            box=given,
-            crop="box" if given else crop,  # type: ignore[arg-type]
+            face=face_choice(face, face_box),
+            box=face_box,
+            crop="box" if face_box else crop,  # type: ignore[arg-type]
         )
         portrait = Portrait(encoded.latent.cpu(), tuple(feature.cpu() for feature in encoded.features), encoded.own)
-        warning = " ".join(filter(None, [_about_batch(len(image), batch_index), cut.warning]))
+        warning = " ".join(filter(None, [_unused_images_warning(len(image), batch_index), face_crop.warning]))
         warn(warning)
-        return io.NodeOutput(EncodedPortrait(model, portrait, cut), image_of(cut.picture), encoded.own, warning)
+        result = EncodedPortrait(model, portrait, face_crop)
+        return io.NodeOutput(result, image_of(face_crop.picture), encoded.own, warning)
 
 
-def face_inputs(shown: str) -> list[io.Input]:
-    """Which face of a video, by its size or by a box; `shown` is what the video is called."""
+def face_inputs(video: str) -> list[io.Input]:
+    """Inputs that select a face of a video, by size or by a box; `video` names the video in tooltips."""
     return [
         io.Int.Input(
             "face",
@@ -127,25 +127,25 @@ def face_inputs(shown: str) -> list[io.Input]:
             "box",
             default="",
             placeholder="left, top, right, bottom",
-            tooltip=f"The face over the whole {shown} in pixels, forehead to chin, instead of looking for it.",
+            tooltip=f"The face over the whole {video} in pixels, forehead to chin, instead of looking for it.",
         ),
     ]
 
 
-def _about_batch(images: int, index: int) -> str | None:
-    """That others of a batch are not used, unless somebody chose."""
+def _unused_images_warning(images: int, index: int) -> str | None:
+    """Return a warning that only the first image of a batch is used, unless an index was chosen."""
     if images == 1 or index:
         return None
     return f"Only the first of the {images} images is used; batch_index chooses another."
 
 
-def which_face(number: int, box: tuple[float, float, float, float] | None) -> Literal["largest"] | int:
-    """A face as typed, 0 being the largest, as the library wants it; where there is a box, the face in it."""
+def face_choice(number: int, box: tuple[float, float, float, float] | None) -> Literal["largest"] | int:
+    """Translate a node's face number, 0 being the largest, into the library's `face`; a box selects the face in it."""
     return "largest" if number == 0 or box else number
 
 
 def parse_box(text: str) -> tuple[float, float, float, float] | None:
-    """A box as typed, "left, top, right, bottom"; None if nothing is. ArgumentError for anything else."""
+    """Parse "left, top, right, bottom" in pixels; None if the text is empty. Raises ArgumentError for anything else."""
     numbers = text.replace(",", " ").split()
     if not numbers:
         return None
@@ -157,16 +157,16 @@ def parse_box(text: str) -> tuple[float, float, float, float] | None:
 
 
 def box_of_mask(mask: torch.Tensor, index: int, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The box around what is painted in a MASK (B,H,W), in pixels of a picture of `size` (height, width).
+    """Return the bounding box of a MASK (B,H,W), in pixels of a picture of `size` (height, width).
 
-    Raises ArgumentError when nothing is painted.
+    Uses mask `index`, or the first if there is no such. Raises ArgumentError when the mask is empty.
     """
-    one = mask[index] if -len(mask) <= index < len(mask) else mask[0]
-    painted = one.cpu().numpy() > 0.5
-    if not painted.any():
+    face_mask = mask[index] if -len(mask) <= index < len(mask) else mask[0]
+    inside = face_mask.cpu().numpy() > 0.5
+    if not inside.any():
         raise ArgumentError("The face mask is empty: paint over the face, forehead to chin, or unplug it.")
     (top, bottom), (left, right) = (
-        (int(np.flatnonzero(painted.any(axis))[0]), int(np.flatnonzero(painted.any(axis))[-1]) + 1) for axis in (1, 0)
+        (int(np.flatnonzero(inside.any(axis))[0]), int(np.flatnonzero(inside.any(axis))[-1]) + 1) for axis in (1, 0)
     )
-    down, across = size[0] / painted.shape[0], size[1] / painted.shape[1]
-    return left * across, top * down, right * across, bottom * down
+    scale_y, scale_x = size[0] / inside.shape[0], size[1] / inside.shape[1]
+    return left * scale_x, top * scale_y, right * scale_x, bottom * scale_y

@@ -13,7 +13,7 @@ from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
 
 MAX_SEED = 2**53 - 1
-"""The largest whole number that the editor, in JavaScript, can hold."""
+"""JavaScript's largest safe integer: the editor would round larger seeds."""
 
 
 def _seconds_input() -> io.Input:
@@ -39,7 +39,7 @@ def _seed_input() -> io.Input:
 
 
 class SamplePose(io.ComfyNode):
-    """Pose weights drawn from the pose flow."""
+    """Sample pose weights from the pose flow."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -96,10 +96,9 @@ class SamplePose(io.ComfyNode):
         amount: float,
         features: AudioFeatures | None = None,
     ) -> io.NodeOutput:
-        """Sample."""
         progress = Progress()
         pose = motion_from_flow(
-            portrait.model.edtalk,  # wherever it is: the flow is computed on the CPU
+            portrait.model.edtalk,  # not `on_device`: the flow is computed on the CPU
             features,
             portrait.own,
             duration=None if features is not None else seconds,
@@ -113,7 +112,7 @@ class SamplePose(io.ComfyNode):
 
 
 class HoldPose(io.ComfyNode):
-    """Pose weights that stay, or drift a little."""
+    """Make pose weights of a head that is still or idles."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -165,7 +164,6 @@ class HoldPose(io.ComfyNode):
         features: AudioFeatures | None = None,
         motion: Motion | None = None,
     ) -> io.NodeOutput:
-        """Hold."""
         duration = features.duration if features is not None else seconds
         anchor = motion if motion is not None else portrait.own
         return io.NodeOutput(idle_motion(anchor, duration, seed=seed, amount=amount, loop=loop))

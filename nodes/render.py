@@ -19,7 +19,7 @@ from ..edtalk_core.output import provenance, write_video
 from ..edtalk_core.rendering import Renderer
 from ..edtalk_core.sources.assembly import assemble
 from ..edtalk_core.wording import counted
-from .execution import Progress, check_memory, on_device, tell, tell_partial, workflow_tags
+from .execution import Progress, check_memory, on_device, show_partial_file, show_status, workflow_tags
 from .files import next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
@@ -29,7 +29,7 @@ SILENCE_RATE = 44_100
 
 
 def _inputs() -> list[io.Input]:
-    """What both render nodes take, in the same order."""
+    """Inputs of both render nodes, in the same order."""
     return [
         PortraitSocket.Input("portrait", tooltip="From Load Portrait; it brings its model along."),
         MotionSocket.Input(
@@ -72,7 +72,7 @@ def _inputs() -> list[io.Input]:
 
 
 class RenderFrames(io.ComfyNode):
-    """Portrait and motion -> IMAGE."""
+    """Render a portrait with a motion into an IMAGE batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -106,30 +106,29 @@ class RenderFrames(io.ComfyNode):
         expression: Motion | None = None,
         audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
-        """Render into memory."""
         sound = audio_of(audio) if audio is not None else None
         rate = exact_fps(fps)
         motion = gather_motion(
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
         size = portrait.model.edtalk.sizes.resolution
-        needed = check_memory(motion.frames, size, size)
-        tell(f"{_extent(motion)}, {needed / 1e6:.0f} MB")
+        required = check_memory(motion.frames, size, size)
+        show_status(f"{_describe_length(motion)}, {required / 1e6:.0f} MB")
         renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
         images = torch.empty(motion.frames, size, size, 3)
         progress = Progress()
         done = 0
         for batch in renderer.stream(motion, progress):
-            shown = ((batch + 1) / 2).clamp(0, 1).movedim(1, -1)
-            images[done : done + len(batch)] = shown.cpu()
+            channels_last = ((batch + 1) / 2).clamp(0, 1).movedim(1, -1)
+            images[done : done + len(batch)] = channels_last.cpu()
             done += len(batch)
             progress.show((images[done - 1] * 255).to(torch.uint8).numpy())
-        tell(f"Rendered {_extent(motion)}")
+        show_status(f"Rendered {_describe_length(motion)}")
         return io.NodeOutput(images, sound_of(fit_sound(sound, motion.frames / rate)), float(rate))
 
 
 class RenderVideo(io.ComfyNode):
-    """Portrait and motion -> VIDEO, in a file."""
+    """Render a portrait with a motion into a video file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -181,23 +180,22 @@ class RenderVideo(io.ComfyNode):
         expression: Motion | None = None,
         audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
-        """Render into a file."""
         sound = audio_of(audio) if audio is not None else None
         rate = exact_fps(fps)
         motion = gather_motion(
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
         size = portrait.model.edtalk.sizes.resolution
-        tell(_extent(motion))
+        show_status(_describe_length(motion))
         renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
-        heard = fit_sound(sound, motion.frames / rate) if sound is not None else None
+        soundtrack = fit_sound(sound, motion.frames / rate) if sound is not None else None
 
         def pictures(progress: Progress) -> Any:
             return renderer.pictures(motion, progress)
 
-        path, saved = save_video(cls, pictures, rate, (size, size), heard, filename_prefix, format)
-        tell(f"Saved {_extent(motion)} as {saved.filename}")
-        return io.NodeOutput(InputImpl.VideoFromFile(path), path, ui=ui.PreviewVideo([saved]))
+        path, saved_result = save_video(cls, pictures, rate, (size, size), soundtrack, filename_prefix, format)
+        show_status(f"Saved {_describe_length(motion)} as {saved_result.filename}")
+        return io.NodeOutput(InputImpl.VideoFromFile(path), path, ui=ui.PreviewVideo([saved_result]))
 
 
 def save_video(
@@ -209,20 +207,20 @@ def save_video(
     prefix: str,
     format: str,
 ) -> tuple[str, ui.SavedResult]:
-    """Stream frames into the next file of this name in the output folder, with the workflow that made it.
+    """Stream frames into the next free file of a prefix in the output folder, with the workflow as metadata.
 
-    `pictures(progress)` opens the frames. Returns the path, and what the editor shows. If it fails or is cancelled, a
-    word on the node says where the part that is done lies.
+    `pictures(progress)` opens the frames. Returns the path and its entry for the node's `ui` output. On failure or
+    Cancel the node shows where the partial file is.
     """
-    path, saved = next_file(prefix, format, size)
+    path, saved_result = next_file(prefix, format, size)
     tags = provenance({"node": cls.define_schema().node_id}) | workflow_tags(cls)
     progress = Progress(ends_with_result=True)
-    writer = VideoWriter(path, rate, size, sound, tags, on_partial=tell_partial)
+    writer = VideoWriter(path, rate, size, sound, tags, on_partial=show_partial_file)
     write_video(writer, pictures(progress), progress.show)
-    return str(path), saved
+    return str(path), saved_result
 
 
-def _extent(motion: Motion) -> str:
+def _describe_length(motion: Motion) -> str:
     return f"{counted(motion.frames, 'frame')}, {motion.duration:.1f} s"
 
 
@@ -234,29 +232,29 @@ def gather_motion(
     length: str,
     frames: int,
 ) -> Motion:
-    """One motion of the tracks that are plugged in, by track; what is not is the portrait's own.
+    """Assemble the motion of the result: connected tracks from `sources`, the others the portrait's own.
 
-    `length` is one of LENGTHS. Raises ArgumentError when it names what is not plugged in, MotionError when a motion
-    lacks the track it is plugged in for.
+    `length` is one of LENGTHS. Raises ArgumentError when it names an unconnected input, MotionError when a motion lacks
+    the track of the input that it is connected to.
     """
     tracks = {name: motion.select(name) for name, motion in sources.items() if motion is not None}
     seconds = {name: motion.duration for name, motion in tracks.items() if motion.frames > 1}
     if sound is not None:
         seconds["audio"] = sound.duration
     if length == "frames":
-        lasts = Length(frames / float(rate), rate, frames)
+        result = Length(frames / float(rate), rate, frames)
     elif length in ("auto", "longest", "shortest") or length in seconds:
-        lasts = result_length(seconds, rate, length)
+        result = result_length(seconds, rate, length)
     else:
         raise ArgumentError(
             f'The length is to be that of "{length}", which is not plugged in or is a single frame; plug it in, or '
             f"choose another length ({', '.join(LENGTHS)})."
         )
-    return assemble(portrait.model.edtalk, portrait.portrait, tracks, lasts)
+    return assemble(portrait.model.edtalk, portrait.portrait, tracks, result)
 
 
 def fit_sound(sound: Audio | None, seconds: Fraction) -> Audio:
-    """The sound cut, or followed by silence, to a length; silence where there is none."""
+    """Trim a sound, or pad it with silence, to a length; silence of that length if there is no sound."""
     if sound is None:
         return Audio(np.zeros((1, round(seconds * SILENCE_RATE)), np.float32), SILENCE_RATE)
     return fit_duration(sound, seconds)

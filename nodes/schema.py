@@ -1,4 +1,4 @@
-"""What the nodes' schemas share: words that the editor's search knows them by, and settings that few need."""
+"""Shared parts of the nodes' schemas: search aliases and advanced inputs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from comfy_api.latest import io
 
 
 def advanced(setting: io.Input) -> io.Input:
-    """The input, folded away by Nodes 2.0 until it is asked for; the classic canvas shows it anyway.
+    """Mark an input as advanced: Nodes 2.0 hides it behind a button, the classic canvas shows it.
 
-    `advanced=` and `extra_dict=` of the inputs themselves are a TypeError before ComfyUI 0.10.
+    `advanced=` and `extra_dict=` of the inputs themselves raise TypeError before ComfyUI 0.10.
     """
     setting.extra_dict = {**setting.extra_dict, "advanced": True}
     return setting
 
 
 def search_words(english: str, chinese: str) -> dict[str, list[str]]:
-    """`search_aliases` of a schema, from words separated by commas; nothing for ComfyUI before 0.11, which has no such.
+    """Return a schema's `search_aliases` from comma-separated words; empty before ComfyUI 0.11, which lacks it.
 
-    The editor searches the names of nodes and these words, never their descriptions.
+    The editor searches names of nodes and these words, not descriptions.
     """
     if not any(field.name == "search_aliases" for field in fields(io.Schema)):
         return {}

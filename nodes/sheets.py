@@ -29,7 +29,7 @@ def _cell_input(default: int) -> io.Input:
 
 
 class EmotionContactSheet(io.ComfyNode):
-    """Portrait -> all emotions on one picture."""
+    """Render a portrait in all emotions on one sheet."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -63,7 +63,6 @@ class EmotionContactSheet(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: EncodedPortrait, emotions: str, strengths: str, cell: int) -> io.NodeOutput:
-        """Render the sheet."""
         progress = Progress("faces")
         sheet = emotion_sheet(
             on_device(portrait.model),
@@ -75,11 +74,11 @@ class EmotionContactSheet(io.ComfyNode):
             progress=progress,
         )
         progress.conclude(f"{sheet.shape[1]}x{sheet.shape[0]} pixels")
-        return _shown(cls, sheet)
+        return _sheet_output(cls, sheet)
 
 
 class BaseExplorer(io.ComfyNode):
-    """Portrait -> what each base moves, on one picture."""
+    """Render the effect of each base on one sheet."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -124,7 +123,6 @@ class BaseExplorer(io.ComfyNode):
 
     @classmethod
     def execute(cls, portrait: EncodedPortrait, track: str, reach: float, columns: int, cell: int) -> io.NodeOutput:
-        """Render the sheet."""
         progress = Progress("faces")
         sheet = base_sheet(
             on_device(portrait.model),
@@ -137,18 +135,18 @@ class BaseExplorer(io.ComfyNode):
             progress=progress,
         )
         progress.conclude(f"{sheet.shape[1]}x{sheet.shape[0]} pixels")
-        return _shown(cls, sheet)
+        return _sheet_output(cls, sheet)
 
 
 def parse_strengths(text: str) -> list[float]:
-    """Strengths as typed, "0.5, 1"; ArgumentError for anything else."""
+    """Parse comma-separated strengths, such as "0.5, 1". Raises ArgumentError for anything else."""
     try:
         return [float(number) for number in text.replace(",", " ").split()]
     except ValueError:
         raise ArgumentError(f"Strengths are numbers separated by commas, such as 0.5, 1; got {text!r}.") from None
 
 
-def _shown(cls: type[io.ComfyNode], sheet: Picture) -> io.NodeOutput:
-    """A sheet as an image, and in the node."""
+def _sheet_output(cls: type[io.ComfyNode], sheet: Picture) -> io.NodeOutput:
+    """Return a sheet as an IMAGE, shown on the node as well."""
     image = image_of(sheet)
     return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -1,6 +1,7 @@
-"""What travels between the nodes, and how ComfyUI's own pictures, sounds and videos become the library's and back.
+"""Socket types of the pack, and conversions between ComfyUI's images, sounds and videos and the library's.
 
-Objects on a socket are shared with every node that is plugged in: they are frozen, and nobody edits what they hold.
+Objects on a socket are shared by all nodes that are connected to it: they are frozen, and their contents must not be
+changed in place.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ from ..edtalk_core.motion.motion import Motion
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model in ComfyUI's care."""
+    """A model under ComfyUI's memory management."""
 
     patcher: ModelPatcher
     """Its `.model` holds the EDTalk as `.edtalk`."""
     name: str
-    """As chosen in the loader."""
+    """Its entry in the list of Load Model."""
     precision: str
-    """What frames are to be computed in: "auto", "fp32", "bf16" or "fp16"."""
+    """Number format of rendering: "auto", "fp32", "bf16" or "fp16"."""
 
     @property
     def edtalk(self) -> EDTalk:
-        """The model, wherever ComfyUI keeps it at the moment; see `execution.on_device` to compute with it."""
+        """The model, on whichever device ComfyUI keeps it; use `execution.on_device` to compute with it."""
         return self.patcher.model.edtalk
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedPortrait:
-    """A portrait, the model that encoded it, and where in the picture it was cut out."""
+    """A portrait, the model that encoded it, and its crop of the picture."""
 
     model: LoadedModel
     portrait: Portrait
@@ -57,7 +58,7 @@ class EncodedPortrait:
 
     @property
     def own(self) -> Motion:
-        """What the face does in the picture."""
+        """Motion of the face in the picture: one frame."""
         return self.portrait.own
 
 
@@ -70,48 +71,48 @@ class ModelSocket(io.ComfyTypeIO):
 
 @io.comfytype(io_type="EDTALK_PORTRAIT")
 class PortraitSocket(io.ComfyTypeIO):
-    """A portrait, encoded."""
+    """An encoded portrait."""
 
     Type = EncodedPortrait
 
 
 @io.comfytype(io_type="EDTALK_AUDIO_FEATURES")
 class FeaturesSocket(io.ComfyTypeIO):
-    """A sound as the models hear it."""
+    """Audio features, the models' input of a sound."""
 
     Type = AudioFeatures
 
 
 @io.comfytype(io_type="EDTALK_MOTION")
 class MotionSocket(io.ComfyTypeIO):
-    """Weights of lip, pose and expression over time; any of the three."""
+    """A motion: weights over time of one or more of the tracks lip, pose and expression."""
 
     Type = Motion
 
 
 def picture_of(image: torch.Tensor, index: int = 0) -> np.ndarray:
-    """One of ComfyUI's IMAGE (B,H,W,3 or 4), 0 to 1, as a picture (H,W,3) uint8. ArgumentError beyond the last."""
+    """Convert one image of an IMAGE (B,H,W,3 or 4) to a picture (H,W,3) uint8. Raises ArgumentError beyond the last."""
     if not -len(image) <= index < len(image):
         raise ArgumentError(f"There is no image {index} in a batch of {len(image)}; they are counted from 0.")
     return (image[index, ..., :3].float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).contiguous().numpy()
 
 
 def image_of(pictures: np.ndarray) -> torch.Tensor:
-    """Pictures (B,H,W,3) or (H,W,3), uint8 -> ComfyUI's IMAGE (B,H,W,3) float32, 0 to 1."""
+    """Convert pictures (B,H,W,3) or (H,W,3), uint8, to ComfyUI's IMAGE (B,H,W,3) float32, 0 to 1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).reshape(-1, *pictures.shape[-3:]).float() / 255
 
 
 def pictures_of(image: torch.Tensor) -> Iterator[np.ndarray]:
-    """The pictures of an IMAGE one by one. PictureError when there are none."""
+    """Yield the pictures of an IMAGE. Raises PictureError when the batch is empty."""
     if not len(image):
         raise PictureError("The image batch is empty; there must be at least one image.")
     return (picture_of(image, index) for index in range(len(image)))
 
 
 def audio_of(audio: dict[str, Any] | None) -> Audio:
-    """ComfyUI's AUDIO -> Audio. Of a batch the first sound. AudioError when there is none, or it is unusable.
+    """Convert the first sound of ComfyUI's AUDIO. Raises AudioError when there is none or it is unusable.
 
-    Core's Get Video Components gives None for a video without sound.
+    ComfyUI's Get Video Components gives None for a video without sound.
     """
     if audio is None or not len(audio["waveform"]):
         raise AudioError("There is no sound: the video or list that audio comes from has none. Plug in another.")
@@ -119,28 +120,28 @@ def audio_of(audio: dict[str, Any] | None) -> Audio:
 
 
 def sound_of(audio: Audio) -> dict[str, Any]:
-    """Audio -> ComfyUI's AUDIO."""
+    """Convert Audio to ComfyUI's AUDIO."""
     return {"waveform": torch.from_numpy(audio.samples.copy())[None], "sample_rate": audio.sample_rate}
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Frames that can be gone through more than once, one at a time."""
+    """A stream of frames that can be read more than once."""
 
     open: Callable[[], Iterable[tuple[float, np.ndarray]]]
-    """Opens them anew: (seconds, picture (H,W,3) uint8) in order."""
+    """Opens the frames from the start: (seconds, picture (H,W,3) uint8) in order."""
     duration: float
-    """Seconds."""
+    """Length in seconds."""
     fps: Fraction
-    """Frames a second; the mean where they are not evenly spaced."""
+    """Frames per second; the mean if they are not evenly spaced."""
     size: tuple[int, int]
     """(width, height)."""
     path: str | None = None
-    """The file, if they lie in one."""
+    """The video file, if there is one."""
 
 
 def frames_of_video(video: Input.Video) -> Frames:
-    """ComfyUI's VIDEO, read as it is needed and not held whole. VideoError when it cannot be read."""
+    """Open the frames of ComfyUI's VIDEO as a stream, not held in memory. Raises VideoError when it cannot be read."""
     path = _path_of(video)
     if path is None:
         components = video.get_components()
@@ -151,13 +152,13 @@ def frames_of_video(video: Input.Video) -> Frames:
 
 @contextmanager
 def file_of_video(video: Input.Video) -> Iterator[str]:
-    """ComfyUI's VIDEO as a file for as long as the block lasts: its own, or a temporary one."""
+    """Context manager that gives ComfyUI's VIDEO as a file: its own, or a temporary one that is deleted at the end."""
     path = _path_of(video)
     if path is not None:
         yield path
         return
     frames = frames_of_video(video)
-    # Not saved by ComfyUI, whose compression would be seen in what is made of it.
+    # Not saved with ComfyUI's save_to, whose compression would show in the result.
     os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder_paths.get_temp_directory()) as folder:
         path = os.path.join(folder, "video.mkv")
@@ -168,26 +169,26 @@ def file_of_video(video: Input.Video) -> Iterator[str]:
 
 
 def _path_of(video: Input.Video) -> str | None:
-    """The file that a VIDEO is, whole; None if it is none."""
-    # Others than files would be encoded into memory to give a stream, and ComfyUI 0.3 fails at it.
+    """Return the file of a VIDEO that is a complete file, untrimmed and uncropped; else None."""
+    # The stream source of any other VIDEO would be encoded into memory, which fails in ComfyUI 0.3.
     if isinstance(video, InputImpl.VideoFromFile):
         source = video.get_stream_source()
-        # A newer ComfyUI cuts files in time and at the edges, and its streams know nothing of that.
+        # Newer ComfyUIs trim and crop a VIDEO, which its stream source does not reflect.
         trim: tuple[float, ...] = getattr(video, "get_active_trim_window", tuple)()
-        whole = isinstance(source, str) and os.path.isfile(source) and not any(trim)
-        if whole and sorted(video.get_dimensions()) == sorted(VideoReader(source).size):
+        is_untrimmed_file = isinstance(source, str) and os.path.isfile(source) and not any(trim)
+        if is_untrimmed_file and sorted(video.get_dimensions()) == sorted(VideoReader(source).size):
             return str(source)
     return None
 
 
 def frames_of_images(images: torch.Tensor, fps: float | Fraction) -> Frames:
-    """ComfyUI's IMAGE (B,H,W,3), shown at `fps`."""
+    """Open ComfyUI's IMAGE (B,H,W,3) as a stream of frames at `fps`. Raises ArgumentError if `fps` is not above 0."""
     rate = Fraction(fps).limit_denominator(90_000)
     if not rate > 0:
         raise ArgumentError(f"The frame rate of the images must be above 0, not {fps}.")
     height, width = images.shape[1:3]
 
-    def opened() -> Iterator[tuple[float, np.ndarray]]:
+    def open_frames() -> Iterator[tuple[float, np.ndarray]]:
         return ((float(number / rate), picture) for number, picture in enumerate(pictures_of(images)))
 
-    return Frames(opened, float(len(images) / rate), rate, (width, height))
+    return Frames(open_frames, float(len(images) / rate), rate, (width, height))

@@ -1,7 +1,7 @@
-"""The templates in the language of the editor, and under the names that they once had.
+"""Server routes of the workflow templates: translated into the editor's language, and under their former names.
 
-ComfyUI serves the files in workflows/ as they are. In its place, a request for one of them is answered here with its
-titles, groups and notes in the language that the editor is set to, if locales/LANGUAGE/workflows.json has them.
+ComfyUI would serve the files in workflows/ as they are. The routes here take precedence and translate titles, groups
+and notes by locales/LANGUAGE/workflows.json.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ FORMER_NAMES = {
     "two_people_in_one_picture": "10 Two people in one picture",
     "contact_sheets": "11 Contact sheets - emotions and weights",
 }
-"""Templates by the names that links and notes may still call them."""
+"""Former name -> current name; links to the former names must keep working."""
 
 
 def add_template_routes() -> None:
-    """Answer requests for the templates, whatever the folder of the pack is called. Nothing without a server."""
+    """Add a route for each template, under the name of the pack's folder; nothing if ComfyUI runs without a server."""
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return
     prefix = f"/workflow_templates/{FOLDER.parent.name}"
     names = {path.stem: path.stem for path in FOLDER.glob("*.json")} | FORMER_NAMES
-    for asked, name in names.items():
-        # A path without a pattern comes before core's folder of static files; "/api" is put before it by core.
-        server.routes.get(f"{prefix}/{asked}.json")(_answer_with(FOLDER / f"{name}.json"))
+    for route_name, name in names.items():
+        # A fixed path takes precedence over ComfyUI's static folder; ComfyUI adds the route under "/api" as well.
+        server.routes.get(f"{prefix}/{route_name}.json")(_template_handler(FOLDER / f"{name}.json"))
 
 
-def _answer_with(path: Path) -> Any:
-    async def answer(request: web.Request) -> web.Response:
+def _template_handler(path: Path) -> Any:
+    async def handle(request: web.Request) -> web.Response:
         workflow = json.loads(path.read_text(encoding="utf-8"))
-        return web.json_response(in_language(workflow, language_of(request)))
+        return web.json_response(translate_workflow(workflow, language_of(request)))
 
-    return answer
+    return handle
 
 
-def in_language(workflow: dict[str, Any], language: str) -> dict[str, Any]:
-    """A workflow with the titles, groups and notes that are known in a language; the others stay English."""
+def translate_workflow(workflow: dict[str, Any], language: str) -> dict[str, Any]:
+    """Translate titles, groups and notes of a workflow, in place; texts without a translation stay English."""
     texts = _texts(language)
     for group in workflow["groups"]:
         group["title"] = texts.get(group["title"], group["title"])

@@ -9,7 +9,7 @@ from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.face.crop import crop_portrait
 from ..edtalk_core.sources.video import motion_from_frames, motion_from_picture
 from .execution import Progress, describe, on_device, warn
-from .portrait import face_inputs, parse_box, which_face
+from .portrait import face_choice, face_inputs, parse_box
 from .schema import advanced, search_words
 from .sockets import (
     LoadedModel,
@@ -23,7 +23,7 @@ from .sockets import (
 
 
 class WeightsFromVideo(io.ComfyNode):
-    """VIDEO or IMAGE -> motion."""
+    """Read the motion of the face in a VIDEO or IMAGE."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -86,38 +86,38 @@ class WeightsFromVideo(io.ComfyNode):
         video: Input.Video | None = None,
         images: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        """Read the weights."""
         if (video is None) == (images is None):
             raise ArgumentError("Plug in a video or images, one of them.")
         edtalk = on_device(model)
-        given = parse_box(box)
-        chosen = which_face(face, given)
+        face_box = parse_box(box)
+        selection = face_choice(face, face_box)
         if images is not None and len(images) == 1:
             size = edtalk.sizes.resolution
-            cut = crop_portrait(
+            face_crop = crop_portrait(
                 picture_of(images),
                 size=size,
-                face=chosen,
-                box=given,
-                mode="box" if given else crop,  # type: ignore[arg-type]
+                face=selection,
+                box=face_box,
+                mode="box" if face_box else crop,  # type: ignore[arg-type]
             )
-            warn(cut.warning)
-            return io.NodeOutput(motion_from_picture(edtalk, cut.picture), image_of(cut.picture), cut.warning or "")
+            warn(face_crop.warning)
+            motion = motion_from_picture(edtalk, face_crop.picture)
+            return io.NodeOutput(motion, image_of(face_crop.picture), face_crop.warning or "")
         if images is not None:
             frames = frames_of_images(images, fps)
         else:
             frames = frames_of_video(video)
         progress = Progress()
-        motion, found = motion_from_frames(
+        motion, video_crop = motion_from_frames(
             edtalk,
             frames.open,
             frames.duration,
-            face=chosen,
-            box=given,
-            crop="box" if given else crop,  # type: ignore[arg-type]
+            face=selection,
+            box=face_box,
+            crop="box" if face_box else crop,  # type: ignore[arg-type]
             progress=progress,
         )
         progress.conclude(describe(motion))
-        warn(found.warning)
-        _, first = next(iter(frames.open()))
-        return io.NodeOutput(motion, image_of(found.cut(first)), found.warning or "")
+        warn(video_crop.warning)
+        _, first_frame = next(iter(frames.open()))
+        return io.NodeOutput(motion, image_of(video_crop.cut(first_frame)), video_crop.warning or "")

@@ -30,11 +30,10 @@ from .sockets import MotionSocket
 
 
 class $cls(io.ComfyNode):
-    """Hands a motion on."""
+    """Return the motion unchanged."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Names, inputs and outputs, as the editor shows them."""
         return io.Schema(
             node_id="$node_id",
             display_name="EDTalk $name",
@@ -47,7 +46,6 @@ class $cls(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion: Motion) -> io.NodeOutput:
-        """Hand it on."""
         return io.NodeOutput(motion)
 ''')
 

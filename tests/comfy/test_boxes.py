@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_edtalk.edtalk_core.errors import ArgumentError
-from comfyui_edtalk.nodes.portrait import box_of_mask, parse_box, which_face
+from comfyui_edtalk.nodes.portrait import box_of_mask, face_choice, parse_box
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_anything_else_is_told(text: str):
 
 
 def test_faces_are_counted_from_the_largest():
-    assert which_face(0, None) == "largest"
-    assert which_face(2, None) == 2
-    assert which_face(2, (0.0, 0.0, 9.0, 9.0)) == "largest"
+    assert face_choice(0, None) == "largest"
+    assert face_choice(2, None) == 2
+    assert face_choice(2, (0.0, 0.0, 9.0, 9.0)) == "largest"
 
 
 def mask_of(left: int, top: int, right: int, bottom: int, size: tuple[int, int] = (60, 80)) -> torch.Tensor:
