@@ -15,6 +15,8 @@ import json
 import sys
 import tempfile
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ from workflow_specs import BLUEPRINTS, WORKFLOWS, Blueprint, Note, Workflow
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests/support"))
 
-from comfy_install import Target, targets
+from comfy_install import RENDERERS, Target, targets
 from comfy_server import ComfyServer
-from front_end import FrontEnd, open_front_end
+from front_end import open_front_end
 
 TITLE = 30
 """Height of a node's title, which lies above its position."""
@@ -139,20 +141,41 @@ def finish(workflow: Workflow, graph: dict[str, Any], ids: dict[str, int]) -> di
     return graph
 
 
-def make(workflow: Workflow, builder: Any, others: list[Any]) -> dict[str, Any]:
-    """Build a workflow in one editor's page, measure it in all, and lay it out."""
-    ids = builder.evaluate(BUILD, node_specs(workflow))
-    draft = builder.evaluate(SERIALIZE)
-    heights: dict[int, float] = {}
-    for page in (builder, *others):
-        page.evaluate("graph => window.app.loadGraphData(graph)", draft)
-        page.wait_for_timeout(SETTLED_MS)
-        for number, _, height in page.evaluate(SIZES):
-            heights[number] = max(heights.get(number, 0), -(-height // 10) * 10)
-    builder.evaluate("graph => window.app.loadGraphData(graph)", draft)
-    builder.wait_for_timeout(SETTLED_MS)
-    graph = builder.evaluate(PLACE, list(lay_out(workflow, ids, heights)))
-    return finish(workflow, graph, ids)
+@dataclass
+class Draft:
+    """A workflow whose nodes are wired but not yet laid out."""
+
+    workflow: Workflow
+    ids: dict[str, int]
+    """Key of a node, or title of a note -> its number in the graph."""
+    graph: dict[str, Any]
+    heights: dict[int, float] = field(default_factory=dict)
+    """Number of a node -> the largest height it had in the editors so far, rounded up to ten pixels."""
+
+
+def draft(workflow: Workflow, page: Any) -> Draft:
+    """Build a workflow in an editor's page."""
+    return Draft(workflow, page.evaluate(BUILD, node_specs(workflow)), page.evaluate(SERIALIZE))
+
+
+def open_draft(draft: Draft, page: Any) -> None:
+    """Open a draft in an editor's page, and wait until its nodes have their sizes."""
+    page.evaluate("graph => window.app.loadGraphData(graph)", draft.graph)
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def measure(draft: Draft, page: Any) -> None:
+    """Raise the heights of a draft's nodes to what this editor gives them."""
+    open_draft(draft, page)
+    for number, _, height in page.evaluate(SIZES):
+        draft.heights[number] = max(draft.heights.get(number, 0), -(-height // 10) * 10)
+
+
+def place(draft: Draft, page: Any) -> dict[str, Any]:
+    """Lay a draft out by the heights of its nodes, in an editor's page: the graph as a file."""
+    open_draft(draft, page)
+    boxes_and_groups = list(lay_out(draft.workflow, draft.ids, draft.heights))
+    return finish(draft.workflow, page.evaluate(PLACE, boxes_and_groups), draft.ids)
 
 
 ENCLOSE = """([ids, inside, settings, title]) => {
@@ -195,36 +218,45 @@ def write(path: Path, content: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def open_editors(stack: contextlib.ExitStack, folder: Path) -> dict[tuple[Target, str], FrontEnd]:
-    """An editor for each front end and renderer."""
-    editors = {}
-    for number, target in enumerate(targets()):
-        server = ComfyServer(target.place.find(), folder / str(number), target.front_end_root())
+@contextlib.contextmanager
+def open_editor(target: Target, renderer: str) -> Iterator[Any]:
+    """The page of an editor, with a server of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = ComfyServer(target.place.find(), Path(folder, "base"), target.front_end_root())
         server.start()
-        stack.callback(server.stop)
-        for renderer in target.renderers:
-            editors[target, renderer] = stack.enter_context(open_front_end(server, renderer))
-    return editors
+        try:
+            with open_front_end(server, renderer) as editor:
+                yield editor.page
+        finally:
+            server.stop()
 
 
 def main() -> None:
-    """Make those that are asked for."""
-    known = [one.name for one in (*WORKFLOWS, *BLUEPRINTS)]
+    """Make the workflows and blueprints that are asked for."""
+    known = [item.name for item in (*WORKFLOWS, *BLUEPRINTS)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names of workflows and blueprints")
     beginnings = tuple(parser.parse_args().names) or ("",)
-    wanted = [name for name in known if name.startswith(beginnings)]
-    if not wanted:
+    workflows = [workflow for workflow in WORKFLOWS if workflow.name.startswith(beginnings)]
+    blueprints = [blueprint for blueprint in BLUEPRINTS if blueprint.name.startswith(beginnings)]
+    if not workflows and not blueprints:
         parser.error(f"there is none of these names; there are {', '.join(known)}")
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        pages = [editor.page for editor in open_editors(stack, Path(folder)).values()]
-        for workflow in WORKFLOWS:
-            if workflow.name in wanted:
-                write(ROOT / "workflows" / f"{workflow.name}.json", make(workflow, pages[0], pages[1:]))
-        for blueprint in BLUEPRINTS:
-            if blueprint.name in wanted:
-                write(ROOT / "subgraphs" / f"{blueprint.name}.json", make_blueprint(blueprint, pages[-1]))
+    # One after the other: Playwright runs a single browser at a time.
+    editors = [(target, renderer) for target in targets() for renderer in RENDERERS]
+    drafts: list[Draft] = []
+    for target, renderer in editors if workflows else ():
+        with open_editor(target, renderer) as page:
+            drafts = drafts or [draft(workflow, page) for workflow in workflows]
+            for item in drafts:
+                measure(item, page)
+    if drafts:
+        with open_editor(*editors[0]) as page:
+            for item in drafts:
+                write(ROOT / "workflows" / f"{item.workflow.name}.json", place(item, page))
+    if blueprints:
+        with open_editor(*editors[-1]) as page:
+            for blueprint in blueprints:
+                write(ROOT / "subgraphs" / f"{blueprint.name}.json", make_blueprint(blueprint, page))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ SHOWS = 300
 """Height of what a node shows: a picture, or a player."""
 TELLS = 60
 """Height of what a node says of its progress."""
+PLAYS = 440
+"""Height of a video that plays, below the sentence that says where it was saved: the oldest editors need the most."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ MOUTH = Group("3. The mouth says the sound", MOTION, (ENCODE_NODE, LIP_NODE))
 def render(prefix: str, title: str = "4. Run", **wires: str) -> Column:
     """The video, at the end."""
     node = Node(
-        "render", "EDTalkRenderVideo", {"portrait": "portrait.portrait"} | wires, {"filename_prefix": prefix}, shows=400
+        "render",
+        "EDTalkRenderVideo",
+        {"portrait": "portrait.portrait"} | wires,
+        {"filename_prefix": prefix},
+        shows=PLAYS,
     )
     return Column(380, (Group(title, RENDER, (node,)),))
 
@@ -242,7 +248,7 @@ DUB = Workflow(
                             "EDTalkDubVideo",
                             {"model": "model.model", "video": "video.VIDEO", "audio": "sound.AUDIO"},
                             {"filename_prefix": "video/EDTalk_dub"},
-                            shows=380,
+                            shows=PLAYS,
                         ),
                     ),
                 ),
