@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         )
     summary = report.summary()
     if args.json:
-        print_json({"splits": summary, "skipped": report.skipped, "kept": report.kept, "out": str(args.out)})
+        print_json({"splits": summary, "skipped": report.skipped, "kept": report.finished_before, "out": str(args.out)})
         return
     columns = ("clips", "people", "seconds", "speech", "emotion")
     print(f"{'split':<12}" + "".join(f"{column:>9}" for column in columns))
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{split:<12}" + "".join(f"{row[column]:>9}" for column in columns))
     for name, reason in report.skipped.items():
         print(f"skipped {name}: {reason}")
-    print(f"{args.out / REPORT} lists it all; {report.kept} of {len(videos)} videos were finished before.")
+    print(f"{args.out / REPORT} lists it all; {report.finished_before} of {len(videos)} videos were finished before.")
 
 
 def _condition(text: str) -> tuple[str, frozenset[str]]:

@@ -1,9 +1,8 @@
-"""Prepared clips on disk: one safetensors file a clip, made for reading random frames fast.
+"""Prepared clips on disk: one safetensors file per clip, designed for fast random access to frames.
 
 A clip file holds `frames` (JPEG bytes of all face crops, end to end), `offsets` (T+1), `landmarks` (T,68,2) in pixels
-of the crop, and, where there is sound, `mel` (columns,80); its metadata says how large the crops are, who is seen, the
-emotion, the split, the source and its licence. JPEG lets a 64 px training read a quarter-size picture straight from
-the DCT.
+of the crop, and, if the video has sound, `mel` (columns,80). Its metadata holds the crop size, person, emotion, split,
+source and licence. JPEG lets a training at 64 px decode a quarter-size picture directly from the DCT.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from ..errors import EDTalkError
 
 CLIP_FORMAT = "edtalk-clip"
 CROP_SIZE = 256
-"""Side of the face crops in pixels, unless one was asked for: that of the published models. Files that do not say it
-have this one."""
+"""Default side of the face crops in pixels, as in the published models; also that of files without this metadata."""
 JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """Facts about a clip. `person` separates training from test people; empty strings mean unknown."""
+    """Metadata of a clip. `person` separates training from test people; empty strings mean unknown."""
 
     name: str
     person: str
@@ -76,8 +74,8 @@ class Clip:
     def frame(self, index: int, size: int | None = None) -> NDArray[np.uint8]:
         """Frame `index` as RGB (size,size,3), by default of the clip's own size.
 
-        A half, a quarter or an eighth of it come straight from the JPEG's DCT, and are quick. Raises EDTalkError for a
-        size above the clip's own, and a damaged file.
+        A half, a quarter or an eighth of it is decoded directly from the JPEG's DCT, which is fast. Raises EDTalkError
+        for a size larger than the clip's own, and for a damaged file.
         """
         import cv2
 
@@ -90,11 +88,11 @@ class Clip:
             self.size: cv2.IMREAD_COLOR,
         }
         data = self._frames[self._offsets[index] : self._offsets[index + 1]]
-        read = min(px for px in flags if px >= size)
-        picture = cv2.imdecode(data, flags[read])
+        decoded_size = min(px for px in flags if px >= size)
+        picture = cv2.imdecode(data, flags[decoded_size])
         if picture is None:
             raise EDTalkError(f"Frame {index} of {self.path} is damaged; delete it and run `edtalk prepare` again.")
-        if read != size:
+        if decoded_size != size:
             picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
 
@@ -116,11 +114,11 @@ class Clip:
 
 
 def encode_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame (S,S,3) RGB as the JPEG bytes (N,) that a clip file keeps: a tenth of the memory."""
+    """Encode an RGB frame (S,S,3) as the JPEG bytes (N,) that a clip file stores, a tenth of the memory."""
     import cv2
 
-    done, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
+    success, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not success:
         raise EDTalkError(f"A frame of shape {frame.shape} cannot be encoded as JPEG.")
     return data.ravel()
 
@@ -149,7 +147,7 @@ def write_clip(
 
 
 class ClipStore:
-    """All prepared clips of a folder. Raises EDTalkError when there are none of the wanted split."""
+    """All prepared clips of a split in a folder. Raises EDTalkError when there are none."""
 
     def __init__(
         self, folder: Path | str, split: str = "train", *, speech: bool = False, emotion: bool = False
@@ -168,26 +166,26 @@ class ClipStore:
                 f"No prepared clips with split={split}{' and speech' if speech else ''} in {self.folder} "
                 f"({len(clips)} clips in all); prepare some with `edtalk prepare`."
             )
-        self._weigh()
+        self._update_probabilities()
 
-    def _weigh(self) -> None:
-        # A long clip has more to show, but not in proportion: neighbouring frames are alike.
+    def _update_probabilities(self) -> None:
+        # A longer clip adds information, but less than proportionally: neighbouring frames are similar.
         weights = np.sqrt([len(clip) for clip in self.clips])
         self._probabilities = weights / weights.sum()
 
-    def keep(self, suits: Callable[[Clip], bool], wanted: str) -> None:
-        """Drop the clips that do not suit. Raises EDTalkError, naming what was `wanted`, when none is left."""
-        clips = [clip for clip in self.clips if suits(clip)]
+    def filter(self, predicate: Callable[[Clip], bool], requirement: str) -> None:
+        """Drop clips for which `predicate` is false. Raises EDTalkError with the `requirement` when none remains."""
+        clips = [clip for clip in self.clips if predicate(clip)]
         if not clips:
-            raise EDTalkError(f"None of the {len(self.clips)} clips in {self.folder} has {wanted}.")
+            raise EDTalkError(f"None of the {len(self.clips)} clips in {self.folder} has {requirement}.")
         self.clips = clips
-        self._weigh()
+        self._update_probabilities()
 
     def sample_clip(self, rng: np.random.Generator) -> Clip:
-        """A random clip, likelier the longer it is (by the square root)."""
+        """Draw a random clip with a probability proportional to the square root of its length."""
         return self.clips[int(rng.choice(len(self.clips), p=self._probabilities))]
 
 
-def seen_neutral(clips: Iterable[Clip]) -> set[str]:
-    """Who shows no emotion in one of the clips, so that it is known what emotions differ from."""
+def people_with_neutral_clips(clips: Iterable[Clip]) -> set[str]:
+    """People who have a clip labelled neutral, the reference that their emotions are measured against."""
     return {clip.info.person for clip in clips if clip.info.emotion == "neutral"}

@@ -1,4 +1,4 @@
-"""How alike two series are over time."""
+"""Correlation of two series over time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def correlation(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> float:
     """Pearson's correlation of two series of the same shape, (T,) or (T,D), about their means over time.
 
-    Series of several columns have one correlation, over all columns together. 0 where one of them does not change.
+    Series with several columns have a single correlation over all columns. 0 if one of the series is constant.
     """
     first, second = first - first.mean(axis=0), second - second.mean(axis=0)
     scale = float(np.sqrt((first * first).sum() * (second * second).sum()))

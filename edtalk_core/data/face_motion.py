@@ -1,7 +1,7 @@
-"""Expressions measured with the 3D face: how much of each named base a face shows.
+"""Expressions measured with the 3D face: the amount of each named base in a face.
 
-Where `LandmarkMotion` finds principal components, whose names an artist has to guess, these weights say "brows down" or
-"smile"; what pictures of people are warped by (`expression_warp`) is told in the same weights.
+The principal components of `LandmarkMotion` have no names; these weights mean "brows down" or "smile", as do those of
+warped pictures (`expression_warp`).
 """
 
 from __future__ import annotations
@@ -30,51 +30,51 @@ EMOTIONS: dict[str, dict[str, float]] = {
 }
 """The emotions of the paper as amounts of EXPRESSION_BASES."""
 
-_OF_THE_CLIP = np.array([name in ("smile", "frown", "corner", "stretch", "sneer") for name in EXPRESSION_BASES])
-"""Bases of the mouth: what speech does to them from frame to frame is the lip weights'."""
+_MOUTH_BASES = np.array([name in ("smile", "frown", "corner", "stretch", "sneer") for name in EXPRESSION_BASES])
+"""Mask (10,) of the mouth's bases. Their changes from frame to frame are speech, which lip weights express."""
 _PIXELS = 128.0
-"""By which landmarks in [-1,1] are multiplied to be pixels, but for a shift."""
+"""Factor from landmarks in [-1,1] to pixels, up to a shift."""
 _FRAMES = 24
-"""Of each clip that tell who is seen and how the face is when calm."""
+"""Frames of each clip that the identity and the neutral face are fitted to."""
 
 
 def emotion_presets(strength: float = 1.0) -> dict[str, tuple[float, ...]]:
-    """Emotion -> expression weights (10) of EMOTIONS, for a model that was taught with FaceMotion."""
+    """Emotion -> expression weights (10) of EMOTIONS, for a model trained with FaceMotion."""
     return {
-        emotion: tuple(round(float(weight), 3) for weight in strength * UNIT * amounts_of(emotion))
+        emotion: tuple(round(float(weight), 3) for weight in strength * UNIT * emotion_amounts(emotion))
         for emotion in EMOTIONS
     }
 
 
-def amounts_of(emotion: str) -> Array:
+def emotion_amounts(emotion: str) -> Array:
     """Amounts (10,) of EXPRESSION_BASES in one of EMOTIONS."""
     return np.array([EMOTIONS[emotion].get(base, 0.0) for base in EXPRESSION_BASES])
 
 
 @dataclass(frozen=True)
 class _Person:
-    """What is known of a clip's person, from one side of the mirror."""
+    """Identity and expression statistics of a clip's person, mirrored or not."""
 
     identity: Array
     """Weights of the face model's identities."""
-    calm: Array
+    neutral: Array
     """Amounts (10,) without an emotion: those of the person's neutral clips or, without any, of the clip itself."""
     mean: Array
     """Amounts (10,) over the clip."""
 
 
 class FaceMotion(LandmarkMotion):
-    """As LandmarkMotion, with expression weights of the bases of EXPRESSION_BASES: UNIT stands for an amount of 1.
+    """As LandmarkMotion, with expression weights for EXPRESSION_BASES: a weight of UNIT is an amount of 1.
 
-    Brows and lids count frame by frame; the mouth, which speech moves, by its mean over the clip. All are told from the
-    person's calm face. Raises ArgumentError for a bank of another number of bases.
+    Brows and lids are measured per frame; the mouth, which speech moves, by its mean over the clip. All are relative to
+    the person's neutral face. Raises ArgumentError for an expression bank of another size.
     """
 
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
         clips = list(clips)
         if expression != len(EXPRESSION_BASES):
             raise ArgumentError(
-                f"The 3D face tells {len(EXPRESSION_BASES)} expression bases apart ({', '.join(EXPRESSION_BASES)}), "
+                f"The 3D face measures {len(EXPRESSION_BASES)} expression bases ({', '.join(EXPRESSION_BASES)}), "
                 f"and the model has {expression}. Measure expressions by landmarks, or start with as many bases."
             )
         super().__init__(clips, lip, expression)
@@ -82,12 +82,12 @@ class FaceMotion(LandmarkMotion):
         for clip in clips:
             people.setdefault(clip.info.person, []).append(clip)
         self._people: dict[tuple[str, bool], _Person] = {}
-        for own in people.values():
+        for person_clips in people.values():
             for mirrored in (False, True):
-                self._get_to_know(own, mirrored)
+                self._fit_person(person_clips, mirrored)
 
-    def _get_to_know(self, clips: list[Clip], mirrored: bool) -> None:
-        """Fit one person's clips, as they are or mirrored."""
+    def _fit_person(self, clips: list[Clip], mirrored: bool) -> None:
+        """Fit the clips of one person, mirrored or not."""
         pictures = []
         for clip in clips:
             points = clip.points[np.unique(np.linspace(0, len(clip) - 1, _FRAMES).astype(int))]
@@ -95,18 +95,18 @@ class FaceMotion(LandmarkMotion):
         fit = fit_face(np.concatenate(pictures) * _PIXELS)
         amounts = fit.weights[:, : len(EXPRESSION_BASES)]
         means = [part.mean(axis=0) for part in np.split(amounts, np.cumsum([len(part) for part in pictures])[:-1])]
-        neutral = [mean for clip, mean in zip(clips, means, strict=True) if clip.info.emotion == "neutral"]
+        neutral_means = [mean for clip, mean in zip(clips, means, strict=True) if clip.info.emotion == "neutral"]
         for clip, mean in zip(clips, means, strict=True):
-            calm = np.mean(neutral or [mean], axis=0)
-            self._people[clip.info.name, mirrored] = _Person(fit.identity, calm, mean)
+            neutral = np.mean(neutral_means or [mean], axis=0)
+            self._people[clip.info.name, mirrored] = _Person(fit.identity, neutral, mean)
 
     def expression(self, points: Array, clip: str, mirrored: bool) -> Array:
         """Landmarks (T,68,2) of a clip of the constructor -> expression weights (T,10)."""
         person = self._people[clip, mirrored]
         amounts = fit_face(points * _PIXELS, identity=person.identity).weights[:, : len(EXPRESSION_BASES)]
-        return UNIT * (np.where(_OF_THE_CLIP, person.mean, amounts) - person.calm)
+        return UNIT * (np.where(_MOUTH_BASES, person.mean, amounts) - person.neutral)
 
 
 def mirror(points: Array) -> Array:
-    """Landmarks (T,68,2) in [-1,1] as they are in the mirrored picture."""
+    """Landmarks (T,68,2) in [-1,1] of the mirrored picture."""
     return points[:, MIRRORED] * [-1, 1]

@@ -1,10 +1,10 @@
-"""Mouth, head pose and expression measured on landmarks: targets that teach the weights early what they should mean.
+"""Mouth, head pose and expression measured on landmarks: supervision for the weights when there is little data.
 
-The paper needs hours of video until these come apart by themselves. With few clips, 68 landmarks tell most of it at
-once: six numbers of head pose (x, y, size, roll, yaw, pitch); the principal components of the mouth's shape once pose
-and the clip's own average are taken out; and those of brows and eyes, together with what the clip's average mouth
-differs by from the person's, which is what an emotion does to a mouth that speaks. A model taught so has bases that an
-artist can name.
+The paper needs hours of video until these are disentangled without supervision. With few clips, 68 landmarks supply
+most of the information: six numbers of head pose (x, y, size, roll, yaw, pitch); the principal components of the
+mouth's shape without pose and the clip's mean; and those of brows and eyes, together with the difference between the
+mean mouth of the clip and of the person, which is the effect of an emotion on a speaking mouth. The bases of a model
+trained this way have an interpretable meaning.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from .clips import Clip
 Array = NDArray[np.floating[Any]]
 
 SPREAD = 4.0
-"""Standard deviation of a pose weight over the clips. The published weights spread by a few units as well: the bases
-are unit vectors, and a style latent is not moved by less."""
+"""Standard deviation of a pose weight over the clips. The published weights have deviations of a few units as well:
+the bases are unit vectors, and smaller weights hardly change a style latent."""
 
-MOOD = 0.7
-"""Weight of the mouth beside brows and eyes: few clips tell its mood, and its differences are large."""
+MOUTH_WEIGHT = 0.7
+"""Weight of the mouth relative to brows and eyes in expressions: its differences are large, and few clips show them."""
 
 _MOUTH = indices(MOUTH)
 _BROWS_EYES = indices(BROWS, EYES)
@@ -50,12 +50,12 @@ _RIGHT_EYE_CORNERS, _LEFT_EYE_CORNERS = list(RIGHT_EYE_CORNERS), list(LEFT_EYE_C
 
 
 def _y_of(point: int, part: NDArray[np.int64]) -> int:
-    """Where a landmark's y stands among the flattened coordinates of a part of the face: x, y of each of its points."""
+    """Index of a landmark's y in the flattened coordinates (x, y per point) of a part of the face."""
     return 2 * int(np.flatnonzero(part == point)[0]) + 1
 
 
 class LandmarkMotion:
-    """Measures pose (T,6), lip (T,lip) and expression (T,expression), relative to their spread over training clips.
+    """Measures pose (T,6), lip (T,lip) and expression (T,expression), relative to their deviations over training clips.
 
     Landmarks are in grid_sample coordinates, [-1,1] over the picture.
     """
@@ -63,48 +63,50 @@ class LandmarkMotion:
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
         clips = list(clips)
         tracks = {clip.info.name: clip.points for clip in clips}
-        everything = np.concatenate(list(tracks.values()))[::5]
-        self.template = everything[:, STABLE].mean(0)
+        all_points = np.concatenate(list(tracks.values()))[::5]
+        self.template = all_points[:, STABLE].mean(0)
         for _ in range(3):
-            self.template = self._align(everything)[:, STABLE].mean(0)
+            self.template = self._align(all_points)[:, STABLE].mean(0)
         poses = np.concatenate([self._raw_pose(points)[::5] for points in tracks.values()])
         self.pose_mean, self.pose_scale = poses.mean(0), poses.std(0)
-        self.turn_mean = np.concatenate([self._turn(points)[::5] for points in tracks.values()]).mean(0)
-        self.turned = {part: self._fit_turn(tracks.values(), part) for part in ("mouth", "upper")}
+        self.turn_mean = np.concatenate([self._turn_terms(points)[::5] for points in tracks.values()]).mean(0)
+        self.turn_effects = {part: self._fit_turn_effect(tracks.values(), part) for part in ("mouth", "upper")}
 
-        self.clip_mouths = {name: self._shape(points, "mouth").mean(0) for name, points in tracks.items()}
-        mouths = np.concatenate([(self._shape(tracks[name], "mouth") - self.clip_mouths[name])[::5] for name in tracks])
+        self.clip_mouths = {name: self._frontal_shape(points, "mouth").mean(0) for name, points in tracks.items()}
+        mouths = np.concatenate(
+            [(self._frontal_shape(tracks[name], "mouth") - self.clip_mouths[name])[::5] for name in tracks]
+        )
         _, singular, axes = np.linalg.svd(mouths, full_matrices=False)
-        # Positive opens: the lower inner lip goes down against the upper one.
+        # Positive weights open the mouth: the lower inner lip moves down relative to the upper one.
         opening = np.subtract(*(axes[:lip, _y_of(point, _MOUTH)] for point in (LOWER_INNER_LIP, UPPER_INNER_LIP)))
         self.axes = (axes[:lip] * np.where(opening < 0, -1.0, 1.0)[:, None]).T
-        # A common scale keeps the small components small, so that noise is not blown up to a base of its own.
+        # One scale for all keeps small components small, so that noise is not amplified to a base of its own.
         self.lip_scale = 2 * singular[0] / np.sqrt(len(mouths)) / np.sqrt(6)
 
-        # Where a face shows no emotion: the person's neutral clips; without any, nothing is known but the clip itself.
+        # The reference without an emotion: the person's neutral clips or, without any, the clip itself.
         neutral: dict[str, list[str]] = {}
         for clip in clips:
             if clip.info.emotion == "neutral":
                 neutral.setdefault(clip.info.person, []).append(clip.info.name)
-        means = {name: self._face(points, name).mean(0) for name, points in tracks.items()}
+        means = {name: self._face_shape(points, name).mean(0) for name, points in tracks.items()}
         self.baselines: dict[str, Array] = {
             clip.info.name: np.mean([means[name] for name in neutral.get(clip.info.person, [clip.info.name])], axis=0)
             for clip in clips
         }
         faces = np.concatenate(
-            [self._mood(self._face(tracks[name], name) - self.baselines[name])[::5] for name in tracks]
+            [self._remove_opening(self._face_shape(tracks[name], name) - self.baselines[name])[::5] for name in tracks]
         )
         _, singular, axes = np.linalg.svd(faces, full_matrices=False)
-        # Positive opens the eyes: the upper lids go up.
+        # Positive weights open the eyes: the upper lids move up.
         lids = axes[:expression, [_y_of(point, _BROWS_EYES) for point in RIGHT_UPPER_LID]].sum(1)
         self.expression_axes = (axes[:expression] * np.where(lids > 0, -1.0, 1.0)[:, None]).T
         self.expression_scale = singular[0] / np.sqrt(len(faces))
 
-    def _fit_turn(self, tracks: Iterable[Array], part: str) -> Array:
-        """How a part of the aligned face deforms when the head turns, by least squares within clips."""
+    def _fit_turn_effect(self, tracks: Iterable[Array], part: str) -> Array:
+        """Regression from head turn to the shape of a part of the aligned face, by least squares within clips."""
         turns, shapes = [], []
         for points in tracks:
-            turn, shape = self._turn(points)[::5], self._part(points, part)[::5]
+            turn, shape = self._turn_terms(points)[::5], self._part(points, part)[::5]
             turns.append(turn - turn.mean(0))
             shapes.append(shape - shape.mean(0))
         return np.linalg.lstsq(np.concatenate(turns), np.concatenate(shapes), rcond=None)[0]
@@ -131,7 +133,7 @@ class LandmarkMotion:
         middle = (eyes[0] + eyes[1]) / 2
         right, left = points[:, RIGHT_CHEEK], points[:, LEFT_CHEEK]
         nose = points[:, NOSE_TIP] - (right + left) / 2
-        # Nose tip against cheeks and eyes, in the face's own axes: turning moves the nose across and up or down.
+        # Nose tip relative to the cheeks, in the face's own axes: turning moves it sideways, nodding up or down.
         width = np.linalg.norm(left - right, axis=1)
         height = np.linalg.norm(points[:, NOSE_BASE] - middle, axis=1) + 0.5 * np.linalg.norm(across, axis=1)
         x_axis = np.stack([np.cos(roll), np.sin(roll)], -1)
@@ -143,74 +145,75 @@ class LandmarkMotion:
         return np.stack([centre[:, 0], centre[:, 1], size, roll, yaw, pitch], -1)
 
     @classmethod
-    def _turn(cls, points: Array) -> Array:
-        """The part of the pose that deforms the aligned mouth: yaw, pitch and their squares."""
+    def _turn_terms(cls, points: Array) -> Array:
+        """The components of the pose that deform the aligned mouth: yaw, pitch and their products."""
         yaw, pitch = cls._raw_pose(points)[:, 4:].T
         return np.stack([yaw, pitch, yaw**2, pitch**2, yaw * pitch], -1)
 
     def _part(self, points: Array, part: str) -> Array:
         return self._align(points)[:, _MOUTH if part == "mouth" else _BROWS_EYES].reshape(len(points), -1)
 
-    def _shape(self, points: Array, part: str) -> Array:
-        """A part of the face, aligned, as it would be on a head that looks ahead: (T, 2 points)."""
-        return self._part(points, part) - (self._turn(points) - self.turn_mean) @ self.turned[part]
+    def _frontal_shape(self, points: Array, part: str) -> Array:
+        """A part of the aligned face, corrected to a frontal head: (T, 2 points)."""
+        return self._part(points, part) - (self._turn_terms(points) - self.turn_mean) @ self.turn_effects[part]
 
-    def _face(self, points: Array, clip: str) -> Array:
-        """Brows and eyes of the frames, and the mouth's average in their clip (T,84)."""
+    def _face_shape(self, points: Array, clip: str) -> Array:
+        """Brows and eyes of the frames, and the clip's mean mouth (T,84)."""
         mouth = np.broadcast_to(self.clip_mouths[clip], (len(points), 2 * len(_MOUTH)))
-        return np.concatenate([self._shape(points, "upper"), mouth], axis=1)
+        return np.concatenate([self._frontal_shape(points, "upper"), mouth], axis=1)
 
-    def _mood(self, face: Array) -> Array:
-        """Differences from the baseline (T,84) without the mouth's opening, which is the first lip weight's."""
+    def _remove_opening(self, face: Array) -> Array:
+        """Remove the mouth's opening, which is the first lip weight, from differences to the baseline (T,84)."""
         upper, mouth = np.split(face, [2 * len(_BROWS_EYES)], axis=1)
-        return np.concatenate([upper, MOOD * (mouth - mouth @ self.axes[:, :1] @ self.axes[:, :1].T)], axis=1)
+        return np.concatenate([upper, MOUTH_WEIGHT * (mouth - mouth @ self.axes[:, :1] @ self.axes[:, :1].T)], axis=1)
 
-    def _mirrored(self, shape: Array, part: NDArray[np.int64]) -> Array:
-        """The shape (2 points,) of a part of the face on the mirrored face."""
-        # The template is all but symmetric about its own vertical axis.
+    def _mirror_shape(self, shape: Array, part: NDArray[np.int64]) -> Array:
+        """Mirror the shape (2 points,) of a part of the face."""
+        # The template is nearly symmetric about its vertical axis.
         axis = self.template[:, 0].mean()
-        place = {int(point): index for index, point in enumerate(part)}
-        order = [place[int(point)] for point in MIRRORED[part]]
+        positions = {int(point): index for index, point in enumerate(part)}
+        order = [positions[int(point)] for point in MIRRORED[part]]
         return np.asarray((shape.reshape(-1, 2)[order] * [-1, 1] + [2 * axis, 0]).reshape(-1))
 
     def pose(self, points: Array) -> Array:
-        """Landmarks (T,68,2) -> x, y, size, roll, yaw, pitch (T,6): over the clips, mean 0 and deviation SPREAD."""
+        """Landmarks (T,68,2) -> x, y, size, roll, yaw, pitch (T,6), with mean 0 and deviation SPREAD over the clips."""
         return (self._raw_pose(points) - self.pose_mean) / self.pose_scale * SPREAD
 
     def lip(self, points: Array, clip: str, mirrored: bool) -> Array:
         """Landmarks (T,68,2) of a clip of the constructor -> components of the mouth's shape (T,lip)."""
         mean = self.clip_mouths[clip]
-        mouth = self._shape(points, "mouth") - (self._mirrored(mean, _MOUTH) if mirrored else mean)
+        mouth = self._frontal_shape(points, "mouth") - (self._mirror_shape(mean, _MOUTH) if mirrored else mean)
         return mouth @ self.axes / self.lip_scale * SPREAD
 
     def expression(self, points: Array, clip: str, mirrored: bool) -> Array:
-        """Landmarks (T,68,2) of a clip of the constructor -> components of brows, eyes and mood (T,expression)."""
+        """Landmarks (T,68,2) of a clip of the constructor -> expression weights (T,expression)."""
         upper, mouth = np.split(self.baselines[clip], [2 * len(_BROWS_EYES)])
-        own = self.clip_mouths[clip]
+        clip_mouth = self.clip_mouths[clip]
         if mirrored:
-            upper, mouth, own = (
-                self._mirrored(shape, part) for shape, part in ((upper, _BROWS_EYES), (mouth, _MOUTH), (own, _MOUTH))
+            upper, mouth, clip_mouth = (
+                self._mirror_shape(shape, part)
+                for shape, part in ((upper, _BROWS_EYES), (mouth, _MOUTH), (clip_mouth, _MOUTH))
             )
-        mood = np.broadcast_to(own - mouth, (len(points), len(own)))
-        face = np.concatenate([self._shape(points, "upper") - upper, mood], axis=1)
-        return self._mood(face) @ self.expression_axes / self.expression_scale * SPREAD
+        mouth_difference = np.broadcast_to(clip_mouth - mouth, (len(points), len(clip_mouth)))
+        face = np.concatenate([self._frontal_shape(points, "upper") - upper, mouth_difference], axis=1)
+        return self._remove_opening(face) @ self.expression_axes / self.expression_scale * SPREAD
 
-    def expressed(self, points: Array, change: Array) -> Array:
-        """Landmarks (T,68,2) as they are once the expression weights have grown by `change` (expression,).
+    def change_expression(self, points: Array, change: Array) -> Array:
+        """Landmarks (T,68,2) after the expression weights increase by `change` (expression,).
 
-        Brows, lids and mouth move; what alignment goes by, the eyes' corners, stays.
+        Brows, lids and mouth move; the eyes' corners, which alignment uses, stay.
         """
         upper, mouth = np.split(
             self.expression_axes @ (change * (self.expression_scale / SPREAD)), [2 * len(_BROWS_EYES)]
         )
         moves = np.zeros((LANDMARK_COUNT, 2))
-        moves[_BROWS_EYES], moves[_MOUTH] = upper.reshape(-1, 2), mouth.reshape(-1, 2) / MOOD
+        moves[_BROWS_EYES], moves[_MOUTH] = upper.reshape(-1, 2), mouth.reshape(-1, 2) / MOUTH_WEIGHT
         moves[STABLE] = 0
-        back = (moves[:, 0] + 1j * moves[:, 1]) / self._turn_and_scale(points)[:, None]
-        return np.asarray(points + np.stack([back.real, back.imag], -1))
+        image_moves = (moves[:, 0] + 1j * moves[:, 1]) / self._turn_and_scale(points)[:, None]
+        return np.asarray(points + np.stack([image_moves.real, image_moves.imag], -1))
 
     def measure(self, points: Array, clip: str, mirrored: bool = False) -> dict[str, NDArray[np.float32]]:
-        """All three by name."""
+        """Measure all three tracks, by name."""
         tracks = {
             "lip": self.lip(points, clip, mirrored),
             "pose": self.pose(points),

@@ -1,4 +1,4 @@
-"""Facts about videos before they are opened: from a manifest, or from the file names of HDTF, MEAD and others."""
+"""Metadata of videos from a manifest, or from the file names of HDTF, MEAD and other data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..checks import check_number
 from ..errors import ArgumentError
 
 TEST_PEOPLE = ("M003", "M030", "W009", "W015")
-"""People of MEAD that the paper keeps for testing."""
+"""People of MEAD that the paper uses for testing."""
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"})
 
@@ -31,7 +31,7 @@ class Video:
 
     path: Path
     name: str
-    """Name of the clip made of it, unique in a store."""
+    """Name of its clip, unique in a store."""
     person: str
     split: str
     """"train", "test", or what the manifest says."""
@@ -39,9 +39,9 @@ class Video:
     level: str = ""
     license: str = ""
     speech: bool | None = None
-    """Whether its sound is this person's speech; None: decided by listening."""
+    """Whether its sound is this person's speech; None: detected from the sound."""
     view: str = ""
-    """MEAD's camera: front, down, left_30 ..."""
+    """MEAD's camera view: front, down, left_30 ..."""
 
 
 def find_videos(
@@ -52,37 +52,39 @@ def find_videos(
     test_share: float = 0.2,
     seed: int = 0,
 ) -> list[Video]:
-    """List the videos of files, folders (with all below) and manifests (.csv, .tsv with a column `path`).
+    """Find the videos in files, folders (recursively) and manifests (.csv, .tsv with a column `path`).
 
-    A manifest's columns person, split, emotion, level, license, name, sound ("speech", "none" or anything else) win
-    over what the file names say; other columns are for `where` only: {column: allowed values}, all of which must hold.
-    Rows and files that are no videos are left out. Paths in a manifest are relative to it.
+    A manifest's columns person, split, emotion, level, license, name, sound ("speech", "none" or anything else)
+    override the file names; other columns are for `where` only: {column: allowed values}, all of which must match.
+    Rows and files that are not videos are skipped. Paths in a manifest are relative to it.
 
-    File names: MEAD's `M003/video/front/angry/level_3/001.mp4` and flat forms (`M003_angry_3_001.mp4`) tell person,
-    camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` is all of one person, and so is `WRA_Name1_000`; else
-    the person is the first folder below the source, or the name without its trailing number.
+    File names: MEAD's `M003/video/front/angry/level_3/001.mp4` and flat forms (`M003_angry_3_001.mp4`) contain
+    person, camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` and `WRA_Name1_000` contain the person; for
+    other names the person is the first folder below the source, or the name without its trailing number.
 
-    Without a split, `test_people` are "test", and of the others a share of `test_share`, drawn by a hash of seed and
-    name: a person's split never depends on who else is there.
+    Without a split, `test_people` are "test", and so is a share `test_share` of the others, chosen by a hash of seed
+    and name: a person's split does not depend on the other people.
 
-    Raises ArgumentError: a source that is not there, a manifest without the columns asked for, a name given twice.
+    Raises ArgumentError: a missing source, a manifest without the columns of `where`, a duplicate name.
     """
     check_number(test_share, "The share of test people", low=0, high=1)
     rows: list[tuple[Path, dict[str, str]]] = []
     for source in map(Path, sources):
         if source.is_dir():
             rows += [
-                (path, {"name": _joined(path.relative_to(source))} | _facts(path, source)) for path in _walk(source)
+                (path, {"name": _clip_name(path.relative_to(source))} | _path_metadata(path, source))
+                for path in _video_files(source)
             ]
         elif not source.is_file():
             raise ArgumentError(f"There is no file or folder {source} to prepare.")
         elif source.suffix.lower() in (".csv", ".tsv"):
             rows += _read_manifest(source, where or {})
         elif source.suffix.lower() in VIDEO_SUFFIXES:
-            rows.append((source, _facts(source, source.parent)))
+            rows.append((source, _path_metadata(source, source.parent)))
         else:
             raise ArgumentError(
-                f"{source} is no video, folder or manifest: expected .csv, .tsv or {', '.join(sorted(VIDEO_SUFFIXES))}."
+                f"{source} is not a video, folder or manifest: expected .csv, .tsv or "
+                f"{', '.join(sorted(VIDEO_SUFFIXES))}."
             )
     videos: dict[str, Video] = {}
     for path, row in rows:
@@ -105,20 +107,20 @@ def find_videos(
         if video.name in videos:
             raise ArgumentError(
                 f"{path} and {videos[video.name].path} would both become {video.name}: give a manifest with a column "
-                "`name` that tells them apart."
+                "`name` that distinguishes them."
             )
         videos[video.name] = video
     return list(videos.values())
 
 
-def _walk(folder: Path) -> list[Path]:
+def _video_files(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
     )
 
 
-def _joined(relative: Path) -> str:
-    """The clip's name: folders and name joined, so that MEAD's many 001.mp4 stay apart."""
+def _clip_name(relative: Path) -> str:
+    """Clip name from folders and file name, so that MEAD's many 001.mp4 have unique names."""
     return "_".join(relative.with_suffix("").parts)
 
 
@@ -138,14 +140,14 @@ def _read_manifest(path: Path, where: Mapping[str, Collection[str]]) -> list[tup
     for row in table:
         video = path.parent / row["path"]
         if video.suffix.lower() in VIDEO_SUFFIXES:
-            told = {key: value for key, value in row.items() if value}
-            rows.append((video, _facts(video, video.parent) | {"name": video.stem} | told))
+            filled_cells = {key: value for key, value in row.items() if value}
+            rows.append((video, _path_metadata(video, video.parent) | {"name": video.stem} | filled_cells))
     return rows
 
 
-def _facts(path: Path, root: Path) -> dict[str, str]:
-    """Facts in the names of a file and its folders: person, and for MEAD emotion, level and view."""
-    # The folders above the root count too: somebody may give a person's folder alone.
+def _path_metadata(path: Path, root: Path) -> dict[str, str]:
+    """Metadata in the names of a file and its folders: person and, for MEAD, emotion, level and view."""
+    # The folders above the root count too: the source may be the folder of one person.
     text = "/".join(path.absolute().with_suffix("").parts[-7:])
     text = re.sub(r"[_#/]+", "/", text)
     text = re.sub(r"(left|right)/([36]0)", r"\1_\2", text).replace("level/", "level_")
@@ -154,7 +156,7 @@ def _facts(path: Path, root: Path) -> dict[str, str]:
         return {key: value or "" for key, value in mead.groupdict().items()}
     hdtf = _HDTF.match(path.stem)
     if hdtf:
-        # WDA_Name1_000 is one more recording of Name; RD_Radio1 and RD_Radio2 are different people.
+        # WDA_Name1_000 is another recording of Name; RD_Radio1 and RD_Radio2 are different people.
         name = hdtf["name"] if hdtf["kind"] == "RD" else hdtf["name"].rstrip("0123456789")
         return {"person": f"{hdtf['kind']}_{name}"}
     folders = path.relative_to(root).parts[:-1]

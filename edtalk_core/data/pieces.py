@@ -1,4 +1,4 @@
-"""The stretches of a video that training clips are made of: each shows one face, without a cut."""
+"""Splits videos into pieces for training clips: each shows one face, without a cut."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..face.geometry import overlap
 from ..face.tracking import DETECT_EVERY, SAME
 from ..face.tracks import FaceTrack, FrameFaces, follow_faces
 
-LONGEST = 7500
-"""Frames; a longer stretch is divided, so that memory stays bounded."""
-LOST = 5
-"""Frames without the face after which a clip ends; up to there the last landmarks are held."""
+MAX_LENGTH = 7500
+"""Largest length of a piece in frames, which bounds memory; a longer one is divided."""
+MAX_LOST = 5
+"""Consecutive frames without the face after which a piece ends; in shorter gaps the last landmarks are repeated."""
 
 
 def find_pieces(frames: Iterable[NDArray[np.uint8]], *, anywhere: bool = False) -> list[FaceTrack]:
-    """Stretches of frames (H,W,3) uint8 in which one face, the largest at their start, is followed without a cut.
+    """Find pieces of a video, frames (H,W,3) uint8, that track one face, the largest at the start, without a cut.
 
-    Every frame of a stretch is there: where the face is lost for up to LOST frames, its last box and landmarks are
-    repeated. A stretch also ends where the face leaves the place it started from, unless it may go `anywhere`.
+    Pieces have no gaps: where the face is lost for up to MAX_LOST frames, its last box and landmarks are repeated.
+    Unless `anywhere` is set, a piece also ends where the face leaves its initial position.
 
     Raises VideoError when there are no frames, or frames of several sizes.
     """
     finder = _PieceFinder(anywhere)
     for frame in follow_faces(frames):
-        finder.take(frame)
+        finder.add(frame)
     finder.end()
     return finder.pieces
 
@@ -37,16 +37,16 @@ class _PieceFinder:
         self.pieces: list[FaceTrack] = []
         self._anywhere = anywhere
         self._track: int | None = None
-        """The track that the last piece follows; None between pieces."""
+        """Face track of the last piece; None between pieces."""
         self._lost = 0
         """Frames at the end of the last piece in which the face was lost."""
         self._shot = 0
 
-    def take(self, frame: FrameFaces) -> None:
-        """Continue the last piece by the next frame, end it, or begin one."""
+    def add(self, frame: FrameFaces) -> None:
+        """Process the next frame: continue the last piece, end it, or start a new one."""
         faces = frame.faces
         if self._track is not None:
-            self._end_where_the_track_does(frame)
+            self._end_with_track(frame)
         self._shot = frame.shot
         if self._track is not None and self._track in faces and not self._anywhere:
             start = self.pieces[-1].boxes[0]
@@ -56,7 +56,7 @@ class _PieceFinder:
             piece = self.pieces[-1]
             piece.add(frame.index, piece.boxes[-1], piece.landmarks[-1])
             self._lost += 1
-            if self._lost > LOST:
+            if self._lost > MAX_LOST:
                 self.end()
             return
         if self._track is None:
@@ -69,20 +69,20 @@ class _PieceFinder:
         self.pieces[-1].add(frame.index, face.box, face.landmarks)
         self._lost = 0
 
-    def _end_where_the_track_does(self, frame: FrameFaces) -> None:
+    def _end_with_track(self, frame: FrameFaces) -> None:
         if self._track in frame.slid:
             self.end(DETECT_EVERY)
         elif (
             frame.shot != self._shot
             or self._track in frame.jumped
-            or len(self.pieces[-1]) >= LONGEST
-            # The one is gone and another is there: a cut that the pictures hardly show.
+            or len(self.pieces[-1]) >= MAX_LENGTH
+            # One face disappears as another appears: a cut that the pictures hardly show.
             or (self._track not in frame.faces and frame.appeared)
         ):
             self.end()
 
     def end(self, doubtful: int = 0) -> None:
-        """End the last piece, without the frames at its end that only repeat, and the `doubtful` ones before."""
+        """End the last piece, without the repeated frames at its end and the `doubtful` frames before them."""
         if self._track is not None:
             piece = self.pieces[-1]
             piece.cut_before(piece.frames[-1] + 1 - self._lost - doubtful)

@@ -1,4 +1,4 @@
-"""Head motion and voice of prepared clips: what the pose flow learns from and is evaluated on."""
+"""Head motion and voice of prepared clips, for training and evaluating the pose flow."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .clips import ClipStore
 
 @dataclass(frozen=True)
 class PoseClip:
-    """The head and the voice of one clip."""
+    """Head motion and voice of one clip."""
 
     pose: Tensor
     """Pose weights of every frame (T,pose), T >= 2."""
     spectra: Tensor | None = None
-    """Spectra of the same frames (T,80) (`frame_spectra` of the mel windows); None: not this person's speech."""
+    """Spectra of the same frames (T,80), `frame_spectra` of the mel windows; None: no speech of this person."""
     name: str = ""
-    """Of the clip."""
+    """Name of the clip."""
 
 
 def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> list[PoseClip]:
     """Pose weights of a store's clips (see `motion_tracks`), with the spectra of their speech.
 
-    Clips of a single frame are left out. Raises EDTalkError when no clip is left.
+    Clips of a single frame are skipped. Raises EDTalkError when no clip remains.
     """
     clips = []
     for clip in store.clips:

@@ -1,9 +1,9 @@
-"""Data preparation: videos become prepared clips (`clips.py`), 25 fps face crops with landmarks and mel.
+"""Data preparation: convert videos to prepared clips (`clips.py`), 25 fps face crops with landmarks and mel.
 
-Crops are those of the published preprocessing: one box for a clip, the union of the face's boxes over time, extended by
-a tenth on each side. Where the picture cuts, the face is lost or leaves the place it started from (overlap with its
-first box of at most a quarter, as published), a clip ends and the next begins. Videos that are face crops already keep
-their box, and only cuts and losses end a clip.
+Crops are those of the published preprocessing: one box per clip, the union of the face's boxes over time, extended by
+a tenth on each side. A clip ends at a cut, where the face is lost, or where it leaves its initial position (overlap
+with its first box of at most a quarter, as published). Videos that are already face crops are not cropped again, and
+only cuts and lost faces end a clip.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from .pieces import find_pieces
 logger = logging.getLogger("edtalk")
 
 FPS = 25
-SHORTEST = 25
-"""Frames; a shorter clip is not kept."""
-SMALLEST_FACE = 48
+MIN_FRAMES = 25
+"""Frames; shorter clips are discarded."""
+MIN_FACE_HEIGHT = 48
 """Pixels from brows to chin in the video, for a crop of 256 px; a smaller face is too blurred to learn from."""
-SMALLEST_IN_CROP = 64
+MIN_CROP_FACE_HEIGHT = 64
 """Pixels from brows to chin in a crop of 256 px; a smaller face moved too far for one box."""
 SPEECH_SWING_DB = 20
-"""From the 10th to the 95th percentile of the sound's level. A lone voice pauses; music and noise hardly do.
+"""Smallest range of the sound's level, 10th to 95th percentile, of speech: a voice pauses, unlike music and noise.
 
 On 85 labelled clips: all 10 of music and noise lie below it, 73 of 75 of speech above.
 """
@@ -52,14 +52,14 @@ SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".aac")
 
 @dataclass
 class Report:
-    """The clips of a store, and the videos that gave none; saved as report.json beside the clips."""
+    """The clips of a store, and the videos without usable clips; saved as report.json beside the clips."""
 
     clips: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Video -> the clips made of it: name, person, split, emotion, level, license, speech, frames, sound."""
+    """Video -> its clips: name, person, split, emotion, level, license, speech, frames, sound."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Video -> why it could not be used."""
-    kept: int = 0
-    """Videos that an earlier run had finished."""
+    """Video -> the reason why it could not be used."""
+    finished_before: int = 0
+    """Number of videos that an earlier run finished."""
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Split -> number of clips, people, seconds, clips with speech, clips with an emotion."""
@@ -86,37 +86,37 @@ def prepare(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
-    """Make clips of videos in the folder `out`. Videos that an earlier run finished with the same facts are kept.
+    """Convert videos to clips in the folder `out`, except those that an earlier run finished with the same metadata.
 
-    `cropped`: the videos are square face crops already and are only scaled. `size`: side of the crops in pixels.
-    `workers`: processes.
-    `progress` counts videos; whatever it raises ends the work, and a next run goes on from there.
+    `cropped`: the videos are already square face crops and are only scaled. `size`: side of the crops in pixels.
+    `workers`: number of processes.
+    `progress` counts videos; an exception that it raises ends the run, and the next run resumes from there.
 
-    The sound is a sound file of the same name beside the video (for MEAD, the one in its `audio` folder), else the
-    video's own; where nobody said so, it is taken for speech when its level swings by SPEECH_SWING_DB.
+    The sound is a sound file of the same name beside the video (for MEAD, the one in its `audio` folder), otherwise the
+    video's own. Unless the metadata say so, it counts as speech if its level varies by SPEECH_SWING_DB.
 
-    Returns the report on the whole store, which also lies there as report.json: unusable videos are listed with the
-    reason and tried again next time. Raises EDTalkError when the folder cannot be used.
+    Returns the report on all clips of the store, which is also saved there as report.json: unusable videos are listed
+    with the reason and tried again next time. Raises EDTalkError when the folder cannot be used.
     """
     size = check_whole(size, "The size of the crops", low=32, unit="pixels")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EDTalkError(f"The folder {folder} for prepared clips cannot be made: {error}") from error
+        raise EDTalkError(f"The folder {folder} for prepared clips cannot be created: {error}") from error
     report = _read_report(folder / REPORT)
-    waiting = []
+    pending = []
     for video in videos:
         report.skipped.pop(video.name, None)
         if _finished(video, report.clips.get(video.name, []), folder, cropped, size):
-            report.kept += 1
+            report.finished_before += 1
         else:
-            waiting.append(video)
-    done, total, written = report.kept, len(videos), time.monotonic()
+            pending.append(video)
+    done, total, written = report.finished_before, len(videos), time.monotonic()
     if progress is not None:
         progress(done, total)
     try:
-        for video, result in _prepared(waiting, folder, cropped, size, workers):
+        for video, result in _prepare_videos(pending, folder, cropped, size, workers):
             outdated = {clip["name"] for clip in report.clips.pop(video.name, [])}
             if isinstance(result, str):
                 report.skipped[video.name] = result
@@ -137,15 +137,15 @@ def prepare(
     return report
 
 
-def _prepared(
+def _prepare_videos(
     videos: Sequence[Video], folder: Path, cropped: bool, size: int, workers: int
 ) -> Iterator[tuple[Video, list[dict[str, Any]] | str]]:
-    """Videos in the order they are finished, with their clips or the reason why there are none."""
+    """Prepare videos; yield each as it is finished, with its clips or the reason why there are none."""
     if workers <= 1 or len(videos) <= 1:
         for video in videos:
             yield video, _try_video(video, folder, cropped, size)
         return
-    # A fresh interpreter for each: forking a process that runs torch's threads can hang.
+    # Spawned, not forked: forking a process that runs torch's threads can hang.
     pool = ProcessPoolExecutor(min(workers, len(videos)), multiprocessing.get_context("spawn"), _one_thread)
     try:
         futures: dict[Future[list[dict[str, Any]] | str], Video] = {
@@ -173,10 +173,10 @@ def _try_video(video: Video, folder: Path, cropped: bool, size: int) -> list[dic
 
 
 def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: int = CROP_SIZE) -> list[dict[str, Any]]:
-    """Make the clips of one video and say what they are (see Report.clips).
+    """Write the clips of one video and return their metadata (see Report.clips).
 
-    The first is called like the video, further ones NAME~2, NAME~3 ... Raises EDTalkError with the reason when the
-    video gives none.
+    The first has the name of the video, further ones are NAME~2, NAME~3 ... Raises EDTalkError with the reason when the
+    video has no usable clip.
     """
     from ..face.framing import clipped_box
     from ..face.geometry import transform
@@ -185,7 +185,7 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
     from ..media.video import VideoReader, resample_frames
 
     if video.view not in ("", "front"):
-        raise EDTalkError(f"Its camera looks from {video.view}; only MEAD's front view is used, as in the paper.")
+        raise EDTalkError(f"Its camera view is {video.view}; only MEAD's front view is used, as in the paper.")
     reader = VideoReader(video.path)
     width, height = reader.size
     if cropped and width != height:
@@ -203,17 +203,17 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
         mel = mel_spectrogram(sound) if len(sound) >= FRAME_SAMPLES else None
         speech = mel is not None and (sounds_like_speech(mel) if video.speech is None else video.speech)
         if speech:
-            # Lips that go on after the sound has ended would teach that silence speaks.
+            # Lips that move after the end of the sound would teach a model to speak in silence.
             length = min(length, len(sound) // FRAME_SAMPLES)
         box = (0, 0, width, height) if cropped else clipped_box(piece.box, width, height)
         crop = VideoCrop(box, (width, height), size)
         landmarks = np.stack(piece.landmarks[:length])
         in_crop = transform(landmarks.reshape(-1, 2), crop.matrix).reshape(-1, LANDMARK_COUNT, 2)
-        if reason := _unusable(landmarks, in_crop, size):
+        if reason := _rejection_reason(landmarks, in_crop, size):
             reasons.append(reason)
             continue
-        shown = itertools.islice(frames, start - position, start - position + length)
-        encoded = [encode_frame(crop.cut(frame)) for frame in shown]
+        clip_frames = itertools.islice(frames, start - position, start - position + length)
+        encoded = [encode_frame(crop.cut(frame)) for frame in clip_frames]
         position = start + length
         name = f"{video.name}~{len(clips) + 1}" if clips else video.name
         info = ClipInfo(name, video.person, video.split, video.emotion, video.level, video.license, speech)
@@ -224,52 +224,52 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
     return clips
 
 
-def _unusable(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64], size: int) -> str:
-    """Why a clip is of no use; empty if it is. Landmarks (T,68,2) in the video and in its crop of `size` px."""
-    if len(landmarks) < SHORTEST:
-        return f"The face is in it for {len(landmarks)} frames in a row, and {SHORTEST} are needed."
-    height, smallest = face_height(landmarks).mean(), SMALLEST_FACE * size / CROP_SIZE
+def _rejection_reason(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64], size: int) -> str:
+    """Reason to reject a clip, or an empty string. Landmarks (T,68,2) in the video and in its crop of `size` px."""
+    if len(landmarks) < MIN_FRAMES:
+        return f"The face is visible for {len(landmarks)} consecutive frames, and {MIN_FRAMES} are needed."
+    height, smallest = face_height(landmarks).mean(), MIN_FACE_HEIGHT * size / CROP_SIZE
     if height < smallest:
         return f"The face is {height:.0f} pixels high, and {smallest:.0f} are needed."
-    height, smallest = face_height(in_crop).mean(), SMALLEST_IN_CROP * size / CROP_SIZE
+    height, smallest = face_height(in_crop).mean(), MIN_CROP_FACE_HEIGHT * size / CROP_SIZE
     if height < smallest:
         return f"The face fills {height:.0f} of the crop's {size} pixels, and {smallest:.0f} are needed."
     return ""
 
 
 def _read_waveform(video: Video, has_audio: bool) -> NDArray[np.float32]:
-    """Mono sound (N,) at 16 kHz from time 0 of the picture on; empty when there is none."""
+    """Read mono sound (N,) at 16 kHz, starting at time 0 of the picture; empty when there is none."""
     from ..media.audio import read_audio
 
     names = [video.path.with_suffix(suffix) for suffix in SOUND_SUFFIXES]
     if video.path.parts[-5:-4] and video.path.parts[-5] == "video":
         # MEAD: person/video/front/angry/level_1/001.mp4 and person/audio/angry/level_1/001.m4a.
         names.append(video.path.parents[4] / "audio" / Path(*video.path.parts[-3:]).with_suffix(".m4a"))
-    beside = next((name for name in names if name.is_file()), None)
-    if beside is None and not has_audio:
+    sound_file = next((name for name in names if name.is_file()), None)
+    if sound_file is None and not has_audio:
         return np.zeros(0, np.float32)
     try:
-        return read_audio(beside or video.path).to_mono()
+        return read_audio(sound_file or video.path).to_mono()
     except AudioError as error:
-        logger.warning("%s: its sound is left out: %s", video.path, error)
+        logger.warning("%s: its sound is ignored: %s", video.path, error)
         return np.zeros(0, np.float32)
 
 
 def sounds_like_speech(mel: NDArray[np.float32]) -> bool:
-    """Whether the level of a sound swings as that of a lone voice: mel (columns,80) in [-4,4], see SPEECH_SWING_DB."""
+    """Whether the level of a sound varies like that of a voice: mel (columns,80) in [-4,4], see SPEECH_SWING_DB."""
     decibels = (mel.astype(np.float64) + 4) / 8 * 100 - 100
     level = 20 * np.log10(np.mean(10 ** (decibels / 20), axis=1))
     return bool(np.percentile(level, 95) - np.percentile(level, 10) >= SPEECH_SWING_DB)
 
 
 def _finished(video: Video, clips: list[dict[str, Any]], folder: Path, cropped: bool, size: int) -> bool:
-    """Whether these clips, as the report of an earlier run lists them, are there and say the same of the video."""
-    told = {name: getattr(video, name) for name in ("person", "split", "emotion", "level", "license")}
-    told["cropped"] = cropped
+    """Whether these clips of an earlier run's report exist and have the metadata of the video."""
+    expected = {name: getattr(video, name) for name in ("person", "split", "emotion", "level", "license")}
+    expected["cropped"] = cropped
     if video.speech is not None:
-        told["speech"] = video.speech
+        expected["speech"] = video.speech
     for clip in clips:
-        same = all(clip[name] == value or (name == "speech" and not clip["sound"]) for name, value in told.items())
+        same = all(clip[name] == value or (name == "speech" and not clip["sound"]) for name, value in expected.items())
         if not same:
             return False
         try:
@@ -287,7 +287,7 @@ def _read_report(path: Path) -> Report:
     except FileNotFoundError:
         return Report()
     except (ValueError, KeyError, TypeError) as error:
-        logger.warning("%s cannot be read (%s): all clips are made anew", path, error)
+        logger.warning("%s cannot be read (%s): all clips are prepared again", path, error)
         return Report()
 
 

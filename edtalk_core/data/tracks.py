@@ -1,4 +1,4 @@
-"""The weights of every frame of prepared clips, read once by a frozen model: what the audio stages learn from."""
+"""Motion weights of all frames of prepared clips, read once by a frozen model, for training the audio stages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READ_BATCH = 16
 
 @torch.no_grad()
 def read_clip(model: EDTalk, clip: Clip) -> dict[str, Tensor]:
-    """Weights of all frames of a clip: lip (T,20), pose (T,6), and expression (T,10) where the model has it."""
+    """Read the weights of all frames of a clip: lip (T,20), pose (T,6), and expression (T,10) if the model has it."""
     parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
     size = model.sizes.resolution
     for start in range(0, len(clip), READ_BATCH):
@@ -41,14 +41,17 @@ def read_clip(model: EDTalk, clip: Clip) -> dict[str, Tensor]:
 
 
 def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> dict[str, dict[str, Tensor]]:
-    """Weights of all clips of a store by clip name, kept in the file `cache` for the next start of the run."""
+    """Read the weights of all clips of a store, by clip name; the file `cache` stores them for a resumed run.
+
+    Raises EDTalkError when the cache belongs to other clips.
+    """
     from safetensors.torch import load_file, save_file
 
     if cache is not None and cache.exists():
         flat = load_file(cache)
-        wanted = {clip.info.name for clip in store.clips}
-        if {name.rsplit("/", 1)[0] for name in flat} != wanted:
-            raise EDTalkError(f"{cache} was read from other clips than {store.folder} holds now; delete it.")
+        clip_names = {clip.info.name for clip in store.clips}
+        if {name.rsplit("/", 1)[0] for name in flat} != clip_names:
+            raise EDTalkError(f"{cache} was read from other clips than {store.folder} contains now; delete it.")
         tracks: dict[str, dict[str, Tensor]] = {}
         for name, value in flat.items():
             clip_name, track = name.rsplit("/", 1)
@@ -61,7 +64,7 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
     model.train(was_training)
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        flat = {f"{name}/{track}": value for name, own in tracks.items() for track, value in own.items()}
+        flat = {f"{name}/{track}": value for name, weights in tracks.items() for track, value in weights.items()}
         with atomic_write(cache) as partial:
             save_file(flat, partial)
     return tracks
@@ -70,7 +73,7 @@ def read_clips(model: EDTalk, store: ClipStore, cache: Path | None = None) -> di
 def motion_tracks(model: EDTalk, store: ClipStore, measured: bool, out: Path | str) -> dict[str, dict[str, Tensor]]:
     """Weights of a store's clips, by clip name, for an audio stage: read by the model and cached in the folder `out`.
 
-    `measured`: those of `measured_tracks` instead, which are steadier than what a young encoder reads.
+    `measured`: use `measured_tracks` instead, which have less noise than those of a partly trained encoder.
     """
     if measured:
         return measured_tracks(model, store.clips)
@@ -78,18 +81,21 @@ def motion_tracks(model: EDTalk, store: ClipStore, measured: bool, out: Path | s
 
 
 def measured_tracks(
-    model: EDTalk, clips: Sequence[Clip], learned: Sequence[Clip] | None = None
+    model: EDTalk, clips: Sequence[Clip], training_clips: Sequence[Clip] | None = None
 ) -> dict[str, dict[str, Tensor]]:
-    """The weights of clips as their landmarks measure them (see LandmarkMotion), by clip name.
+    """Measure the weights of clips on their landmarks (see LandmarkMotion), by clip name.
 
-    For a model that was itself taught with measured weights. `learned`: the clips it learned from, by whose spread they
-    are measured; by default the same clips. Of other clips than those the pose alone can be told.
+    For a model that was trained with measured weights. `training_clips`: the clips whose statistics scale the weights;
+    by default `clips` themselves. Of clips outside those, only the pose can be measured.
     """
     sizes = model.sizes
-    measure = LandmarkMotion(clips if learned is None else learned, sizes.lip, sizes.expression)
+    measure = LandmarkMotion(clips if training_clips is None else training_clips, sizes.lip, sizes.expression)
     tracks = {}
     for clip in clips:
-        measured = {"pose": measure.pose(clip.points)} if learned else measure.measure(clip.points, clip.info.name)
+        if training_clips:
+            measured = {"pose": measure.pose(clip.points)}
+        else:
+            measured = measure.measure(clip.points, clip.info.name)
         tracks[clip.info.name] = {
             name: torch.from_numpy(values[:, : getattr(sizes, name)]).float() for name, values in measured.items()
         }

@@ -104,7 +104,7 @@ class SpeechSampler:
         self.settings = settings
         self.store = ClipStore(settings.data, speech=True)
         frames = settings.sequence_frames
-        self.store.keep(lambda clip: len(clip) >= frames, f"at least {frames} frames")
+        self.store.filter(lambda clip: len(clip) >= frames, f"at least {frames} frames")
         tracks = motion_tracks(model, ClipStore(settings.data), settings.measured_weights, settings.out)
         spreads = {name: own["lip"].var(0).sum().sqrt() for name, own in tracks.items()}
         usual = torch.stack([spreads[clip.info.name] for clip in self.store.clips]).median()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
 from ..data.face_model import EXPRESSION_BASES, face_model, fit_face
-from ..data.face_motion import EMOTIONS, amounts_of
+from ..data.face_motion import EMOTIONS, emotion_amounts
 from ..face.landmarks import JAW
 from .sampling import Array, Random, Sample, Variation
 
@@ -27,7 +27,7 @@ def draw_amounts(rng: Random) -> NDArray[np.floating[Any]]:
     kind = rng.random()
     if kind < EMOTION_SHARE:
         emotion = list(EMOTIONS)[int(rng.integers(len(EMOTIONS)))]
-        amounts = amounts_of(emotion) * rng.uniform(0.3, 1.6) + NOISE * rng.normal(size=len(amounts))
+        amounts = emotion_amounts(emotion) * rng.uniform(0.3, 1.6) + NOISE * rng.normal(size=len(amounts))
     elif kind < EMOTION_SHARE + SINGLE_SHARE:
         amounts[int(rng.integers(len(amounts)))] = rng.uniform(-0.4, 1.6)
     elif kind < EMOTION_SHARE + SINGLE_SHARE + BLINK_SHARE:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.clips import Clip, ClipStore, seen_neutral
+from ..data.clips import Clip, ClipStore, people_with_neutral_clips
 from ..data.landmark_motion import LandmarkMotion
 from ..face.landmarks import eye_opening, mouth_opening
 from ..motion.motion import TRACKS
@@ -231,7 +231,7 @@ def new_expression(share: float, motion: LandmarkMotion, clips: Sequence[Clip]) 
         else:
             change = np.asarray(rng.normal(size=len(spread)) * spread)
         change = change[: sample.weights["expression"].shape[1]]
-        moved = motion.expressed(sample.landmarks[1:2], change)[0]
+        moved = motion.change_expression(sample.landmarks[1:2], change)[0]
         sample.images[1] = move_landmarks(sample.images[1], sample.landmarks[1], moved)
         sample.landmarks[1] = moved
         sample.weights["expression"][1] += change
@@ -247,7 +247,7 @@ def expressions_of(
 
     Emotions are those of people who are seen neutral as well.
     """
-    neutral = seen_neutral(clips)
+    neutral = people_with_neutral_clips(clips)
     emotions: dict[str, list[NDArray[np.floating]]] = {}
     frames = []
     for clip in clips:

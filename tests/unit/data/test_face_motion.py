@@ -10,7 +10,7 @@ import pytest
 from edtalk_core.data.clips import Clip, ClipInfo, encode_frame, write_clip
 from edtalk_core.data.expression_warp import UNIT
 from edtalk_core.data.face_model import EXPRESSION_BASES, face_model
-from edtalk_core.data.face_motion import EMOTIONS, FaceMotion, amounts_of, emotion_presets, mirror
+from edtalk_core.data.face_motion import EMOTIONS, FaceMotion, emotion_amounts, emotion_presets, mirror
 from edtalk_core.errors import ArgumentError
 from edtalk_core.face.landmarks import MIRRORED
 from edtalk_core.motion.presets import EMOTIONS as EMOTION_NAMES
@@ -102,7 +102,7 @@ def test_emotions_are_those_of_the_paper_and_differ():
     assert set(EMOTIONS) == set(EMOTION_NAMES)
     presets = emotion_presets(2.0)
     assert presets["neutral"] == (0.0,) * len(BASES)
-    np.testing.assert_allclose(presets["happy"], 2 * UNIT * amounts_of("happy"))
-    directions = np.array([amounts_of(emotion) for emotion in EMOTIONS if emotion != "neutral"])
+    np.testing.assert_allclose(presets["happy"], 2 * UNIT * emotion_amounts("happy"))
+    directions = np.array([emotion_amounts(emotion) for emotion in EMOTIONS if emotion != "neutral"])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     assert (directions @ directions.T - np.eye(len(directions))).max() < 0.85

@@ -65,7 +65,7 @@ def test_landmarks_of_a_mesh_that_slid_off_are_dropped(picture: np.ndarray):
 
 
 def test_long_pieces_are_divided(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data_pieces, "LONGEST", 5)
+    monkeypatch.setattr(data_pieces, "MAX_LENGTH", 5)
     assert [(piece.start, len(piece)) for piece in find_pieces([portrait] * 12)] == [(0, 5), (5, 5), (10, 2)]
 
 

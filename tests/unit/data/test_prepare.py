@@ -243,7 +243,7 @@ def test_finished_videos_are_kept(store: Path, talk: Path):
     before = file.stat().st_mtime_ns
     seen = []
     report = prepare(find_videos([talk]), store, progress=lambda done, total: seen.append((done, total)))
-    assert report.kept == 1
+    assert report.finished_before == 1
     assert seen == [(1, 1)]
     assert file.stat().st_mtime_ns == before
 
@@ -260,7 +260,7 @@ def test_what_changed_or_broke_is_made_anew(change: str, store: Path, talk: Path
     else:
         file.unlink()
     report = prepare([video], folder)
-    assert report.kept == 0
+    assert report.finished_before == 0
     assert Clip(file).info.emotion == ("sad" if change == "emotion" else "")
     assert report.clips["talk_07"][0]["emotion"] == Clip(file).info.emotion
 
@@ -282,12 +282,12 @@ def test_crops_of_another_size(store: Path, talk: Path, portrait: np.ndarray, tm
     videos = find_videos([talk])
     folder = shutil.copytree(store, tmp_path / "store")
     report = prepare(videos, folder, size=320)
-    assert report.kept == 0
+    assert report.finished_before == 0
     large, small = (Clip(place / "talk_07.safetensors") for place in (folder, store))
     assert (large.size, large.frame(0).shape, small.size) == (320, (320, 320, 3), 256)
     assert large.points == pytest.approx(small.points, abs=1e-3)
     assert np.abs(large.frame(9, 256).astype(int) - small.frame(9)).mean() < 4
-    assert prepare(videos, folder, size=320).kept == 1
+    assert prepare(videos, folder, size=320).finished_before == 1
     with pytest.raises(ArgumentError, match="size of the crops"):
         prepare(videos, folder, size=0)
 
@@ -379,7 +379,7 @@ def test_cancelled_work_goes_on_later(talk: Path, tmp_path: Path):
         prepare(videos, tmp_path, progress=cancel)
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["talk 0.safetensors"]
     report = prepare(videos, tmp_path)
-    assert report.kept == 1
+    assert report.finished_before == 1
     assert len(report.clips) == 3
 
 

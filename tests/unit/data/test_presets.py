@@ -11,18 +11,18 @@ import torch
 
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.data.clips import ClipStore
-from edtalk_core.data.presets import average, height, read_presets
+from edtalk_core.data.presets import mean_weights, peak_weights, read_presets
 from edtalk_core.errors import ArgumentError
 
 
 def test_preset_is_the_height_of_an_emotion_as_strong_as_people_show_it():
     course = torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, -1.0], [3.0, 1.0], [4.0, -2.0], [5.0, 0.0]])
-    assert torch.equal(height(course), torch.tensor([4.5, -1.0]))
+    assert torch.equal(peak_weights(course), torch.tensor([4.5, -1.0]))
     one, other = torch.tensor([3.0, 4.0]), torch.tensor([3.0, -4.0])
-    assert torch.equal(average([one, other], like_one=False), torch.tensor([3.0, 0.0]))
-    assert torch.allclose(average([one, other], like_one=True), torch.tensor([5.0, 0.0]))
-    assert torch.allclose(average([one, -one + 1e-4], like_one=True), torch.zeros(2), atol=1e-3)
-    assert average([torch.zeros(2)], like_one=True).tolist() == [0, 0]
+    assert torch.equal(mean_weights([one, other], keep_strength=False), torch.tensor([3.0, 0.0]))
+    assert torch.allclose(mean_weights([one, other], keep_strength=True), torch.tensor([5.0, 0.0]))
+    assert torch.allclose(mean_weights([one, -one + 1e-4], keep_strength=True), torch.zeros(2), atol=1e-3)
+    assert mean_weights([torch.zeros(2)], keep_strength=True).tolist() == [0, 0]
 
 
 def test_presets_are_as_strong_as_asked_for(face_store: Path, tiny_bundle: Path):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edtalk_core.data.sound_offsets import MOST_LATE, coarse, correlation, hearing, paired, sound_offsets
+from edtalk_core.data.sound_offsets import (
+    MAX_OFFSET,
+    align_series,
+    average_windows,
+    correlation,
+    fit_lip_regression,
+    sound_offsets,
+)
 
 LATE = {"ann": 0, "bob": 3, "cem": 0, "dot": -4, "eve": 0, "fay": 1, "gil": 0, "hal": 0, "ida": 0}
 
@@ -51,9 +58,11 @@ def test_in_step_is_what_most_clips_are(clips):
 def test_mouths_of_others_are_heard(clips):
     windows, lips, _ = clips
     in_step = [i for i, late in enumerate(LATE.values()) if not late]
-    mouth_of = hearing(*(np.concatenate([kind[i] for i in in_step]) for kind in ([coarse(w) for w in windows], lips)))
+    mouth_of = fit_lip_regression(
+        *(np.concatenate([kind[i] for i in in_step]) for kind in ([average_windows(w) for w in windows], lips))
+    )
     new = speech(99)
-    assert correlation(mouth_of(coarse(new)), mouth(new, 0, 99)) > 0.8
+    assert correlation(mouth_of(average_windows(new)), mouth(new, 0, 99)) > 0.8
 
 
 def test_what_is_heard_is_that_of_other_people():
@@ -63,8 +72,8 @@ def test_what_is_heard_is_that_of_other_people():
     lips = [rng.normal(size=(60, 2)) for _ in range(4)]
     # The best of some lags, which noise has as well.
     assert sound_offsets(windows, lips, ["ann", "bob", "cem", "dot"])[1] < 0.3
-    own = coarse(windows[0])
-    assert correlation(hearing(own, lips[0])(own), lips[0]) > 0.7
+    own = average_windows(windows[0])
+    assert correlation(fit_lip_regression(own, lips[0])(own), lips[0]) > 0.7
 
 
 def test_one_person_alone_is_taken_to_be_in_step(clips):
@@ -78,19 +87,19 @@ def test_short_clips_are_not_shifted_out_of_themselves(clips):
     windows, lips, people = clips
     offsets, _ = sound_offsets([*windows, windows[0][:3]], [*lips, lips[0][:3]], [*people, "jo"])
     assert offsets[-1] == 0
-    assert max(map(abs, offsets)) <= MOST_LATE
+    assert max(map(abs, offsets)) <= MAX_OFFSET
 
 
 @pytest.mark.parametrize("offset", [-2, 0, 3])
 def test_pairs_belong_together(offset: int):
     sound = np.arange(10)[:, None].astype(float)
-    one, other = paired(sound, sound, offset)
+    one, other = align_series(sound, sound, offset)
     assert len(one) == 10 - abs(offset)
     assert np.array_equal(other - one, np.full_like(one, offset))
 
 
 def test_coarse_windows_are_means_of_blocks():
     window = np.arange(80 * 16, dtype=np.float32).reshape(1, 80, 16)
-    found = coarse(window).reshape(20, 8)
+    found = average_windows(window).reshape(20, 8)
     assert found[0, 0] == window[0, :4, :2].mean()
     assert found[19, 7] == window[0, 76:, 14:].mean()

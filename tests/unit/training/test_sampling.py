@@ -79,7 +79,7 @@ def test_expressed_face_measures_as_the_expression_it_was_given(face_store: Path
         before = motion.measure(points, clip.info.name)
         for weight in range(2):
             change = np.eye(10)[weight] * 2 * spread[weight]
-            moved = motion.expressed(points, change)
+            moved = motion.change_expression(points, change)
             after = motion.measure(moved, clip.info.name)
             assert np.array_equal(moved[:, JAW], points[:, JAW])
             assert np.array_equal(moved[:, STABLE], points[:, STABLE])
