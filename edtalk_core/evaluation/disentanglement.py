@@ -1,6 +1,6 @@
-"""Disentanglement: whether each bank moves what it stands for, and nothing else.
+"""Disentanglement: whether each bank changes its own part of the face, and nothing else.
 
-One weight at a time is swept over the range that it has in real clips.
+Each weight is swept separately over its range in real clips.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .faces import FaceReader, head_rotation, regions, relative_mouth_opening, r
 from .protocols import clip_images, find_face
 
 RANGE = (5.0, 95.0)
-"""Percentiles of the weights read off real clips between which a weight is swept."""
+"""Percentiles of the weights in real clips between which a weight is swept."""
 READ_STEP = 10
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class TrackChange:
-    """The change from one end of a weight's range to the other, for the weights of one track."""
+    """Changes from one end of a weight's range to the other, for the weights of one track."""
 
     change: Mapping[str, float]
     """Mean absolute difference of the pixels (0 to 1) by region of the face, see `regions`; mean over portraits and
@@ -38,29 +38,28 @@ class TrackChange:
     mouth_to_rest: float
     """Change in the mouth box over that in the rest of the face box (ratio of the means)."""
     rotation: float
-    """Of the head, degrees: mean over the weights."""
+    """Rotation of the head in degrees, mean over the weights."""
     largest_rotation: float
-    """The greatest over the weights."""
+    """Maximum over the weights."""
     opening: float
-    """Change of the mouth's opening, in shares of the range that it has in the clips: mean over the weights."""
+    """Change of the mouth's opening relative to its range in the clips, mean over the weights."""
     largest_opening: float
-    """The greatest over the weights."""
+    """Maximum over the weights."""
     per_clip: Mapping[str, Mapping[str, float]]
-    """The change of each region, `rotation` and `opening` by clip whose first frame was a portrait: means over the
-    weights."""
+    """Change of each region, `rotation` and `opening` by the clip that the portrait is from: means over the weights."""
 
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """The change that each bank makes, track by track."""
+    """Changes caused by each bank, track by track."""
 
     portraits: int
     opening_range: float
-    """Of the relative mouth opening in the clips: from the 5th to the 95th percentile."""
+    """Range of the relative mouth opening in the clips, from the 5th to the 95th percentile."""
     tracks: Mapping[str, TrackChange]
 
     def as_dict(self) -> dict[str, Any]:
-        """As `edtalk evaluate` prints it: without the values of each clip."""
+        """Values that `edtalk evaluate` prints, without those of each clip."""
         tracks = {name: asdict(change) for name, change in self.tracks.items()}
         for change in tracks.values():
             del change["per_clip"]
@@ -69,7 +68,7 @@ class Disentanglement:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """The change of one portrait for each of the weights of one track."""
+    """Changes of one portrait, for each weight of one track."""
 
     change: dict[str, float]
     rotation: NDArray[np.float64]
@@ -87,28 +86,28 @@ def evaluate_disentanglement(
     precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Disentanglement:
-    """Sweep each weight alone, the others the portrait's own, and measure for each track what changes.
+    """Sweep each weight separately, with the portrait's own values for the others, and measure the changes by track.
 
-    Portraits are the first frames of the first clips of up to `portraits` people. A weight goes from the 5th to the
-    95th percentile of what the model reads off every tenth frame of the clips. `progress` counts portraits. Raises
+    Portraits are the first frames of the first clips of up to `portraits` people. A weight is swept from the 5th to
+    the 95th percentile of its values in every tenth frame of the clips. `progress` counts portraits. Raises
     FaceError when a portrait shows no face.
     """
     reader = FaceReader()
     people: dict[str, Clip] = {}
     for clip in clips:
         people.setdefault(clip.info.person, clip)
-    chosen = list(people.values())[:portraits]
+    portrait_clips = list(people.values())[:portraits]
     ranges = weight_ranges(model, clips)
     openings = np.concatenate([relative_mouth_opening(clip.landmarks.astype(np.float64)) for clip in clips])
     opening_range = float(np.subtract(*np.percentile(openings, RANGE[::-1])))
     sweeps: dict[str, dict[str, _Sweep]] = {name: {} for name in ranges[0]}
-    for done, clip in enumerate(chosen):
-        for name, swept in sweep_portrait(model, clip, ranges, opening_range, reader, precision).items():
-            sweeps[name][clip.info.name] = swept
+    for done, clip in enumerate(portrait_clips):
+        for name, sweep in sweep_portrait(model, clip, ranges, opening_range, reader, precision).items():
+            sweeps[name][clip.info.name] = sweep
         if progress is not None:
-            progress(done + 1, len(chosen))
+            progress(done + 1, len(portrait_clips))
     tracks = {name: _summarise(by_clip) for name, by_clip in sweeps.items()}
-    return Disentanglement(len(chosen), opening_range, tracks)
+    return Disentanglement(len(portrait_clips), opening_range, tracks)
 
 
 def sweep_portrait(
@@ -119,7 +118,7 @@ def sweep_portrait(
     reader: FaceReader,
     precision: str,
 ) -> dict[str, _Sweep]:
-    """Render the first frame of a clip with each weight at both ends of its range, and measure it, by track."""
+    """Render the first frame of a clip with each weight at both ends of its range; return the changes by track."""
     low, high = ranges
     mesh = find_face(reader, clip, model.sizes.resolution)
     parts = regions(reader.landmarks(clip.frame(0, model.sizes.resolution), mesh), model.sizes.resolution)
@@ -151,7 +150,7 @@ def _summarise(sweeps: Mapping[str, _Sweep]) -> TrackChange:
         part: float(np.mean([sweep.change[part] for sweep in sweeps.values() if part in sweep.change]))
         for part in first.change
     }
-    # Mean over portraits first: a weight's effect, not one face's.
+    # Mean over portraits first: the effect of a weight, not of a single face.
     rotation = np.mean([sweep.rotation for sweep in sweeps.values()], axis=0)
     opening = np.mean([sweep.opening for sweep in sweeps.values()], axis=0)
     return TrackChange(
@@ -170,17 +169,17 @@ def _summarise(sweeps: Mapping[str, _Sweep]) -> TrackChange:
 
 @torch.no_grad()
 def weight_ranges(model: EDTalk, clips: Sequence[Clip]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Ends of the range of each weight, by track: (D,) low and high, percentiles over every tenth frame of clips."""
-    read: dict[str, list[Tensor]] = {}
+    """Low and high end of each weight's range, (D,) by track: percentiles over every tenth frame of the clips."""
+    parts_by_track: dict[str, list[Tensor]] = {}
     for clip in clips:
         indexes = range(0, len(clip), READ_STEP)
         for start in range(0, len(indexes), BATCH):
             weights = model.read_weights(clip_images(clip, indexes[start : start + BATCH], model))
             for name, values in zip(TRACKS, weights, strict=True):
                 if values is not None:
-                    read.setdefault(name, []).append(values.float().cpu())
+                    parts_by_track.setdefault(name, []).append(values.float().cpu())
     low, high = {}, {}
-    for name, parts in read.items():
+    for name, parts in parts_by_track.items():
         ends = np.percentile(torch.cat(parts).numpy(), RANGE, axis=0)
         low[name], high[name] = torch.from_numpy(ends).float()
     return low, high

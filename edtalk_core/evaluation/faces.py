@@ -30,9 +30,9 @@ Picture = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]
 
 _RIGID = indices(RIGHT_JAW_END, LEFT_JAW_END, NOSE, EYE_CORNERS)
-"""Points that neither speech nor expression moves much: ears' side of the jaw, nose, corners of the eyes."""
-# Their places in space in a head that looks ahead, in distances of the outer corners of the eyes: x right, y down, z
-# away. Mean of 595 face meshes, made symmetric.
+"""Landmarks that speech and expression hardly move: ends of the jaw, nose, corners of the eyes."""
+# Their 3D positions in a frontal head, in distances of the outer corners of the eyes: x right, y down, z away from the
+# viewer. Mean of 595 face meshes, made symmetric.
 # fmt: off
 _HEAD = np.array([
     [-0.751, -0.057, 0.477], [-0.750, 0.292, 0.583], [0.750, 0.292, 0.583], [0.751, -0.057, 0.477],
@@ -45,10 +45,10 @@ _HEAD = np.array([
 
 
 class FaceReader:
-    """Places the 68 landmarks on frames, with the shipped detector and face mesh."""
+    """Locates the 68 landmarks in frames, with the shipped detector and face mesh."""
 
     SIDE = 256
-    """Smaller pictures are enlarged to this before they are looked at."""
+    """Smaller pictures are enlarged to this size before detection."""
 
     def __init__(self) -> None:
         from ..face.detection import FaceDetector
@@ -56,18 +56,18 @@ class FaceReader:
         self._detector = FaceDetector()
 
     def find(self, picture: Picture) -> Mesh:
-        """The mesh of the largest face of a picture (S,S,3) uint8. Raises FaceError when there is none."""
+        """Find the mesh of the largest face in a picture (S,S,3) uint8. Raises FaceError when there is none."""
         faces = [face for face in self._detector.detect(self._enlarged(picture)) if face.mesh is not None]
         if not faces or faces[0].mesh is None:
             raise FaceError("There is no face in a frame to measure.")
         return faces[0].mesh
 
     def follow(self, picture: Picture, like: Mesh) -> Mesh:
-        """The mesh of the face in a picture that shows it about where `like` has it; no search, so nothing fails."""
+        """Fit the mesh to the face in a picture, starting at the mesh `like`; without detection, so it cannot fail."""
         return self._detector.mesh.follow(self._enlarged(picture), like)
 
     def landmarks(self, picture: Picture, like: Mesh) -> Landmarks:
-        """Landmarks (68,2) as `follow` finds them, in shares of the picture's side, 0 to 1 from edge to edge."""
+        """Landmarks (68,2) of the mesh from `follow`, relative to the picture's side, 0 to 1 from edge to edge."""
         return (self.follow(picture, like).landmarks + 0.5) / max(self.SIDE, picture.shape[0])
 
     def _enlarged(self, picture: Picture) -> Picture:
@@ -79,25 +79,25 @@ class FaceReader:
 
 
 def relative_mouth_opening(landmarks: Landmarks) -> Landmarks:
-    """The mouth's opening over the face's height, (...,68,2) in any unit -> (...): it does not depend on the crop."""
+    """Mouth opening over face height, (...,68,2) in any unit -> (...); independent of the crop."""
     return np.asarray(mouth_opening(landmarks) / face_height(landmarks))
 
 
 def landmark_distance(landmarks: Landmarks, target: Landmarks, part: slice = FACE) -> float:
-    """Mean distance of landmarks (68,2) from where they should be, in eye distances of the target (LMD)."""
+    """Mean distance of landmarks (68,2) from the target's, in eye distances of the target (LMD)."""
     return float(np.linalg.norm(landmarks[part] - target[part], axis=-1).mean() / eye_distance(target))
 
 
 def head_rotation(landmarks: Landmarks) -> NDArray[np.float64]:
-    """Rotation matrices (T,3,3) of heads from landmarks (T,68,2): a mean head fitted under scaled orthography.
+    """Rotation matrices (T,3,3) of heads from landmarks (T,68,2), by fitting a mean head under scaled orthography.
 
-    Against the rotation of the face mesh in space (595 frames): yaw r = 0.999, pitch 0.98, roll 0.997, root mean square
+    Compared with the rotation of the 3D face mesh (595 frames): yaw r = 0.999, pitch 0.98, roll 0.997, root mean square
     differences of 0.6, 1.3 and 0.4 degrees.
     """
     head = _HEAD - _HEAD.mean(axis=0)
-    seen = landmarks[:, _RIGID] - landmarks[:, _RIGID].mean(axis=1, keepdims=True)
-    projection = np.linalg.pinv(head) @ seen
-    # The nearest pair of orthonormal rows; the third follows from them.
+    centred = landmarks[:, _RIGID] - landmarks[:, _RIGID].mean(axis=1, keepdims=True)
+    projection = np.linalg.pinv(head) @ centred
+    # The nearest pair of orthonormal rows; the third is their cross product.
     u, _, v = np.linalg.svd(projection.transpose(0, 2, 1), full_matrices=False)
     rows = u @ v
     return np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], axis=1)
@@ -106,7 +106,7 @@ def head_rotation(landmarks: Landmarks) -> NDArray[np.float64]:
 def angles(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Yaw, pitch and roll (T,3) in degrees of rotation matrices (T,3,3).
 
-    Positive: turned to the picture's left, nodded down, tilted clockwise as seen.
+    Positive: turned to the picture's left, nodded down, tilted clockwise in the picture.
     """
     yaw = np.arctan2(-rotations[:, 2, 0], rotations[:, 2, 2])
     pitch = np.arcsin(np.clip(rotations[:, 2, 1], -1, 1))
@@ -115,18 +115,18 @@ def angles(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rotation_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles (T,) in degrees of the rotations that lead from matrices a to b, (T,3,3) each."""
+    """Angles (T,) in degrees of the rotations from matrices a to b, (T,3,3) each."""
     cosine = (np.trace(a.transpose(0, 2, 1) @ b, axis1=1, axis2=2) - 1) / 2
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 def regions(landmarks: Landmarks, size: int) -> dict[str, NDArray[np.bool_]]:
-    """Parts of a face as masks (size,size): face, mouth, rest, brows, eyes, cheeks, background.
+    """Masks (size,size) of parts of a face: face, mouth, rest, brows, eyes, cheeks, background.
 
-    `landmarks` (68,2) in shares of the picture's side. All are boxes: `face` round all landmarks, `mouth` round the
+    `landmarks` (68,2) relative to the picture's side. All are boxes: `face` around all landmarks, `mouth` around the
     lips with a margin of a quarter of their width on each side, `rest` the face without the mouth, `brows` and `eyes`
-    round theirs with a margin of a tenth of the eye distance, `cheeks` between eyes and corners of the mouth, from the
-    jaw to the wings of the nose; `background` is what lies outside of the face.
+    around theirs with a margin of a tenth of the eye distance, `cheeks` between eyes and corners of the mouth, from the
+    jaw to the wings of the nose; `background` is everything outside the face.
     """
     line = (np.arange(size) + 0.5) / size
 

@@ -1,4 +1,4 @@
-"""Measures metrics on the takes of a protocol: each frame is rendered once, and every metric that asks looks at it."""
+"""Measures metrics on the takes of a protocol: each frame is rendered once, for all metrics that need it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .protocols import Protocol, Take
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured with one protocol."""
+    """Results of one protocol."""
 
     per_clip: Mapping[str, Mapping[str, float]]
-    """Figures by clip and metric. A clip lacks those that cannot be measured on it."""
+    """Figures by clip and metric, without those that cannot be measured on the clip."""
     summaries: Mapping[str, float] = field(default_factory=dict)
     """Comparisons of the means, by name."""
     networks: Sequence[str] = ()
-    """What networks metrics looked through."""
+    """Networks whose features metrics use."""
 
     @property
     def clips(self) -> int:
-        """How many clips were measured."""
+        """Number of clips measured."""
         return len(self.per_clip)
 
     @property
@@ -39,11 +39,11 @@ class Figures:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many clips have the figure, by metric."""
+        """Number of clips that have the figure, by metric."""
         return {name: len(values) for name, values in self._columns().items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """As `edtalk evaluate` prints it: summaries and means by name, `backbone`, `clips` and `per_clip`."""
+        """Values that `edtalk evaluate` prints: summaries and means by name, `backbone`, `clips` and `per_clip`."""
         backbone = {"backbone": "; ".join(self.networks)} if self.networks and self.per_clip else {}
         per_clip = {name: dict(figures) for name, figures in self.per_clip.items()}
         return {**self.summaries, **self.means, **backbone, "clips": self.clips, "per_clip": per_clip}
@@ -58,9 +58,9 @@ class Figures:
 
 @torch.no_grad()
 def measure(protocol: Protocol, metrics: Sequence[Metric] = METRICS, *, progress: Progress | None = None) -> Figures:
-    """Measure those of the metrics that belong to the protocol on its clips, and compare their means.
+    """Measure the metrics of a protocol on its clips, and summarise their means.
 
-    Clips without a frame that a metric looks at are left out. `progress` counts clips. Raises FaceError when landmarks
+    Clips without a frame that a metric observes are skipped. `progress` counts clips. Raises FaceError when landmarks
     are needed and a clip's first frame shows no face.
     """
     metrics = [metric for metric in metrics if metric.protocol == protocol.name]
@@ -70,7 +70,7 @@ def measure(protocol: Protocol, metrics: Sequence[Metric] = METRICS, *, progress
         for take in protocol.takes(clip):
             figures |= measure_take(take, [metric for metric in metrics if metric.take == take.name], protocol)
         if figures:
-            # In the order of the table, whichever take they come from.
+            # In the order of the table, independent of the take.
             per_clip[clip.info.name] = {m.name: figures[m.name] for m in metrics if m.name in figures}
         if progress is not None:
             progress(done + 1, len(protocol.clips))
@@ -85,22 +85,22 @@ def measure(protocol: Protocol, metrics: Sequence[Metric] = METRICS, *, progress
 
 
 def measure_take(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> dict[str, float]:
-    """Figures of one take by metric, without those that need what the take lacks."""
+    """Measure one take: figures by metric, without those whose inputs the take lacks."""
     if take.sound is None:
         metrics = [metric for metric in metrics if Need.SOUND not in metric.needs]
     observations: dict[str, list[Any]] = {metric.name: [] for metric in metrics}
-    for frame in stream(take, metrics, protocol):
+    for frame in render_frames(take, metrics, protocol):
         for metric in metrics:
             if frame.index % metric.every == 0:
                 observations[metric.name].append(metric.observe(frame))
     return {metric.name: metric.summarise(values) for metric in metrics if (values := observations[metric.name])}
 
 
-def stream(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> Iterator[Frame]:
-    """The frames of a take that any of the metrics looks at, with what the metrics need of them.
+def render_frames(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> Iterator[Frame]:
+    """Render the frames of a take that any of the metrics observes, with the inputs that these metrics need.
 
-    A metric of `every` 1 makes it all frames; those that no metric looks at are not rendered. Faces are followed from
-    one frame to the next whose landmarks are needed, so that metrics of pictures do not change those of landmarks.
+    Frames that no metric observes are not rendered. The face is followed through the frames whose landmarks are needed
+    alone, so that image metrics do not affect landmark metrics.
     """
     indexes = [index for index in take.frames if any(index % metric.every == 0 for metric in metrics)]
     for index, rendered in zip(indexes, take.render(indexes), strict=True):

@@ -1,4 +1,4 @@
-"""The table of metrics that are measured on true and rendered frames. What each means: see `edtalk_core.evaluation`."""
+"""Table of the metrics of true and rendered frames. Their meanings are described in `edtalk_core.evaluation`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .protocols import SPEECH_EVERY
 
 REENACTMENT_EVERY = 5
 HIGHEST_PSNR = 60.0
-"""dB; what frames that equal each other count as, so that a mean stays a number."""
+"""PSNR in dB of identical frames, so that means are finite."""
 
 Direction = Literal["higher", "lower", "near 0", "near 1"]
-"""Which figures are better."""
+"""Better direction of a figure."""
 
 
 class Need(Flag):
-    """What a metric looks at beside the pictures."""
+    """Inputs of a metric besides the pictures."""
 
     FRAMES = auto()
-    """The true and the rendered picture, which every metric gets."""
+    """The true and the rendered picture, available to every metric."""
     LANDMARKS = auto()
     """The landmarks of both."""
     SOUND = auto()
-    """The mel window of the frame. Takes without sound are left out."""
+    """The mel window of the frame. Takes without sound are skipped."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a take: as it was, as it was rendered, and what else the metrics need.
+    """One frame of a take: the true and the rendered picture, and further inputs of metrics.
 
-    Landmarks are in shares of the picture's side, 0 to 1 from edge to edge. What no metric needs is empty.
+    Landmarks are relative to the picture's side, 0 to 1 from edge to edge. Inputs that no metric needs are empty.
     """
 
     index: int
@@ -53,7 +53,7 @@ class Frame:
     rendered_landmarks: Landmarks = field(default_factory=lambda: np.empty((0, 2)))
     """(68,2)."""
     mel: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    """(80,16), the window of the frame in the sound that it was rendered for."""
+    """(80,16): mel window of the frame in the sound that drives it."""
 
 
 def mean(values: Sequence[Any]) -> float:
@@ -70,17 +70,17 @@ class Metric:
     protocol: str
     take: str
     observe: Callable[[Frame], Any]
-    """What is kept of a frame."""
+    """Computes an observation from a frame."""
     better: Direction
     summarise: Callable[[Sequence[Any]], float] = mean
-    """The clip's figure from what was kept of its frames, in order."""
+    """Computes the clip's figure from the observations of its frames, in order."""
     unit: str = ""
     """Empty for ratios."""
     needs: Need = Need.FRAMES
     every: int = 1
-    """Frames whose number is a multiple of this are looked at: 1 for all."""
+    """Interval of observed frames: 1 for all."""
     network: str = ""
-    """What network it looks through, where its figures only compare with those of the same one."""
+    """Name of the network it uses, if figures are comparable only for the same network."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Summary:
     name: str
     protocol: str
     metrics: tuple[str, ...]
-    """Those whose means it compares."""
+    """Metrics whose means it uses."""
     compute: Callable[[Mapping[str, float]], float]
     better: Direction
     unit: str = ""
@@ -98,43 +98,43 @@ class Summary:
 
 @cache
 def perceptual_distance() -> PerceptualDistance:
-    """The distance with its network, which is read once."""
+    """The perceptual distance, cached because it loads a network."""
     return PerceptualDistance()
 
 
 def openings(frame: Frame) -> tuple[float, float]:
-    """Relative mouth opening of the true and of the rendered face."""
+    """Relative mouth openings of the true and the rendered face."""
     return float(relative_mouth_opening(frame.true_landmarks)), float(relative_mouth_opening(frame.rendered_landmarks))
 
 
 def opening_correlation(values: Sequence[tuple[float, float]]) -> float:
-    """Correlation over time of the rendered with the true mouth opening, without a search for a lag."""
+    """Correlation over time of the rendered with the true mouth opening, without a search over lags."""
     true, rendered = np.array(values).T
     return correlation(rendered, true)
 
 
 def opening_amplitude(values: Sequence[tuple[float, float]]) -> float:
-    """Deviation over time of the rendered mouth opening over that of the true one."""
+    """Standard deviation over time of the rendered mouth opening relative to that of the true one."""
     true, rendered = np.array(values).T
     return float(rendered.std() / true.std())
 
 
-def _distance_of(part: slice) -> Callable[[Frame], float]:
+def _landmark_distance(part: slice) -> Callable[[Frame], float]:
     return lambda frame: landmark_distance(frame.rendered_landmarks, frame.true_landmarks, part)
 
 
-def _likeness(name: str, observe: Callable[[Frame], float], better: Direction, **details: Any) -> Metric:
-    """A metric of how like the true frames the reenacted ones are."""
+def _similarity(name: str, observe: Callable[[Frame], float], better: Direction, **details: Any) -> Metric:
+    """A metric of the similarity between reenacted and true frames."""
     return Metric(name, "reenactment", "rendered", observe, better, every=REENACTMENT_EVERY, **details)
 
 
 def _opening(name: str, take: str, summarise: Callable[[Sequence[Any]], float], better: Direction) -> Metric:
-    """A metric of how the mouth opens to sound."""
+    """A metric of the mouth opening driven by sound."""
     return Metric(name, "mouth", take, openings, better, summarise, needs=Need.LANDMARKS, every=SPEECH_EVERY)
 
 
 def _below_repeat(name: str) -> Summary:
-    """The share by which a distance is smaller than that of the repeated first frame."""
+    """Relative improvement of a distance on that of the repeated first frame."""
     names = name, f"repeat_{name}"
     return Summary(
         f"{name}_below_repeat",
@@ -145,28 +145,28 @@ def _below_repeat(name: str) -> Summary:
     )
 
 
-_LIKENESS = (
-    _likeness("l1", lambda frame: l1(frame.rendered, frame.true), "lower"),
-    _likeness("psnr", lambda frame: min(psnr(frame.rendered, frame.true), HIGHEST_PSNR), "higher", unit="dB"),
-    _likeness("ssim", lambda frame: ssim(frame.rendered, frame.true), "higher"),
-    _likeness(
+_SIMILARITY = (
+    _similarity("l1", lambda frame: l1(frame.rendered, frame.true), "lower"),
+    _similarity("psnr", lambda frame: min(psnr(frame.rendered, frame.true), HIGHEST_PSNR), "higher", unit="dB"),
+    _similarity("ssim", lambda frame: ssim(frame.rendered, frame.true), "higher"),
+    _similarity(
         "perceptual",
         lambda frame: perceptual_distance()(frame.rendered, frame.true),
         "lower",
         network=PerceptualDistance.BACKBONE,
     ),
-    _likeness("mouth_lmd", _distance_of(MOUTH), "lower", unit="eye distances", needs=Need.LANDMARKS),
-    _likeness("face_lmd", _distance_of(FACE), "lower", unit="eye distances", needs=Need.LANDMARKS),
+    _similarity("mouth_lmd", _landmark_distance(MOUTH), "lower", unit="eye distances", needs=Need.LANDMARKS),
+    _similarity("face_lmd", _landmark_distance(FACE), "lower", unit="eye distances", needs=Need.LANDMARKS),
 )
 
 METRICS: tuple[Metric, ...] = (
-    *_LIKENESS,
-    *(replace(metric, name=f"repeat_{metric.name}", take="repeat") for metric in _LIKENESS),
+    *_SIMILARITY,
+    *(replace(metric, name=f"repeat_{metric.name}", take="repeat") for metric in _SIMILARITY),
     _opening("own", "own", opening_correlation, "higher"),
     _opening("other", "other", opening_correlation, "near 0"),
     _opening("amplitude", "own", opening_amplitude, "near 1"),
 )
-"""Every metric, in the order of results; each of likeness also of the repeated first frame."""
+"""All metrics, in the order of results; similarity metrics also for the repeated first frame."""
 
 SUMMARIES: tuple[Summary, ...] = (
     _below_repeat("l1"),
@@ -180,4 +180,4 @@ SUMMARIES: tuple[Summary, ...] = (
     ),
     _below_repeat("perceptual"),
 )
-"""Every comparison of means."""
+"""All summaries."""

@@ -1,4 +1,4 @@
-"""How far two pictures are apart: L1, PSNR, SSIM, and a distance of network features."""
+"""Image metrics: L1, PSNR, SSIM, and a distance of network features."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Picture = NDArray[np.uint8]
 
 
 def l1(picture: Picture, target: Picture) -> float:
-    """Mean absolute difference of two pictures (H,W,3) uint8, in shares of the full range: 0 to 1."""
+    """Mean absolute difference of two pictures (H,W,3) uint8, relative to the full range: 0 to 1."""
     _check(picture, target)
     return float(np.abs(picture.astype(np.float64) - target).mean() / 255)
 
 
 def psnr(picture: Picture, target: Picture) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures (H,W,3) uint8; infinite for equal ones."""
+    """Peak signal-to-noise ratio in dB of two pictures (H,W,3) uint8; infinite for identical ones."""
     _check(picture, target)
     error = float(np.square(picture.astype(np.float64) - target).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def ssim(picture: Picture, target: Picture) -> float:
-    """Structural similarity of two pictures (H,W,3) uint8 of at least 11 px: 1 for equal ones.
+    """Structural similarity of two pictures (H,W,3) uint8 of at least 11 px; 1 for identical ones.
 
     Wang et al. (2004): Gaussian window of 11 px and sigma 1.5, K1 0.01, K2 0.03, mean over channels and over the
     pixels whose window lies inside.
@@ -53,12 +53,12 @@ def ssim(picture: Picture, target: Picture) -> float:
 
 
 class PerceptualDistance:
-    """A distance in the manner of LPIPS, on the features of the MediaPipe face mesh network that ships with EDTalk.
+    """An LPIPS-like distance on features of the MediaPipe face mesh network that ships with EDTalk.
 
-    Zhang et al. (2018): features of five depths, each pixel's vector scaled to length 1, squared differences summed
-    over channels, averaged over pixels and depths. All channels count alike: no weights were fitted to human answers,
-    so these figures compare with each other only, not with published LPIPS. The backbone was trained on faces, works
-    offline, and nothing in the training of EDTalk looks at it.
+    Zhang et al. (2018): features of five layers, normalised to unit length at each pixel, squared differences summed
+    over channels, averaged over pixels and layers. Channels are unweighted instead of fitted to human judgements, so
+    figures are comparable with each other only, not with published LPIPS. The backbone was trained on faces, works
+    offline, and is not used in the training of EDTalk.
     """
 
     BACKBONE = "MediaPipe face mesh, 192 px, layers p_re_lu_3, 6, 9, 12, 15 (96, 48, 24, 12, 6 px), unweighted"
@@ -70,7 +70,7 @@ class PerceptualDistance:
         self._network = TFLiteNetwork("face_landmark.tflite")
 
     def __call__(self, picture: Picture, target: Picture) -> float:
-        """Distance of two square pictures (S,S,3) uint8; 0 for equal ones."""
+        """Distance of two square pictures (S,S,3) uint8; 0 for identical ones."""
         _check(picture, target)
         return float(
             np.mean(
@@ -91,8 +91,8 @@ class PerceptualDistance:
 
 
 def _check(picture: Picture, target: Picture) -> None:
-    for compared in (picture, target):
-        if compared.ndim != 3 or compared.shape[2] != 3 or compared.dtype != np.uint8:
-            raise ArgumentError(f"Pictures to compare are uint8 (H,W,3), got {compared.dtype} {compared.shape}.")
+    for array in (picture, target):
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+            raise ArgumentError(f"Pictures to compare must be uint8 (H,W,3), got {array.dtype} {array.shape}.")
     if picture.shape != target.shape:
-        raise ArgumentError(f"Pictures to compare have one size, got {picture.shape} and {target.shape}.")
+        raise ArgumentError(f"Pictures to compare must have the same size, got {picture.shape} and {target.shape}.")

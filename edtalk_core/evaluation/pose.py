@@ -1,4 +1,4 @@
-"""How well a pose flow knows heads it has not seen, and whether what it samples moves as real heads do."""
+"""Evaluation of a pose flow: likelihood of held-out head motion, and realism of its samples."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..progress import Progress
 
 
 class Baselines:
-    """The densities of head motion that a flow must beat, fitted on the training clips: a Gaussian and a random walk.
+    """Baseline densities of head motion, fitted on the training clips: a Gaussian and a random walk.
 
-    The Gaussian takes every pose by itself; the random walk takes the first pose from that Gaussian and every movement
-    from frame to frame from another. Both have full covariances.
+    The Gaussian models poses independently; the random walk models the first pose by that Gaussian and the movements
+    from frame to frame by another. Both have full covariances.
     """
 
     def __init__(self, clips: Sequence[PoseClip]) -> None:
-        self.poses = _gaussian(torch.cat([clip.pose.double() for clip in clips]))
-        self.movements = _gaussian(torch.cat([clip.pose.double().diff(dim=0) for clip in clips]))
+        self.poses = _fit_gaussian(torch.cat([clip.pose.double() for clip in clips]))
+        self.movements = _fit_gaussian(torch.cat([clip.pose.double().diff(dim=0) for clip in clips]))
 
     def gaussian(self, pose: Tensor) -> float:
         """Log-density of a clip (T,pose) in nats, frames independent."""
@@ -39,7 +39,7 @@ class Baselines:
         return float(self.poses.log_prob(pose[0]) + self.movements.log_prob(pose.diff(dim=0)).sum())
 
 
-def _gaussian(values: Tensor) -> MultivariateNormal:
+def _fit_gaussian(values: Tensor) -> MultivariateNormal:
     return MultivariateNormal(values.mean(0), torch.cov(values.T))
 
 
@@ -49,12 +49,12 @@ def speed(pose: Tensor) -> float:
 
 
 def spread(pose: Tensor) -> float:
-    """How far the head ranges: root mean square distance of the poses (T,D) from their mean."""
+    """Range of head motion: root mean square distance of the poses (T,D) from their mean."""
     return float((pose - pose.mean(0)).square().sum(1).mean().sqrt())
 
 
 def shakiness(pose: Tensor) -> float:
-    """Mean change of movement from frame to frame, relative to the mean movement: about 1.7 for mere trembling."""
+    """Mean change of movement from frame to frame, relative to the mean movement; about 1.7 for pure jitter."""
     moves = pose.diff(dim=0)
     return float(moves.diff(dim=0).norm(dim=1).mean() / moves.norm(dim=1).mean().clamp(min=1e-12))
 
@@ -64,49 +64,48 @@ class PoseFigures:
     """Figures of a pose flow on held-out clips."""
 
     flow: float
-    """Log-density in nats per frame under the flow, with the clips' speech; higher is better, as of the next three."""
+    """Log-density in nats per frame under the flow with the clips' speech; higher is better, like the next three."""
     flow_without_speech: float
-    """The same when the flow hears nothing."""
+    """The same without the clips' speech."""
     gaussian: float
-    """The same under the baseline that takes every pose by itself, see `Baselines`."""
+    """The same under the Gaussian baseline, see `Baselines`."""
     random_walk: float
-    """The same under the baseline that takes every movement by itself."""
+    """The same under the random walk baseline."""
     inverse_error: float
-    """Largest error of inverse(forward(x)), in the units of the pose weights, computed in float64, so that it is the
-    transform's own: rounding in float32 adds up to some 1e-4 where a tracker slipped and a pose lies far outside of
-    what was learned."""
+    """Largest error of inverse(forward(x)), in the units of the pose weights, computed in float64 to exclude
+    rounding: float32 adds up to about 1e-4 where a tracking error puts a pose far outside the training data."""
     speed_ratio: float
-    """Speed of the samples over that of the clips, medians over clips; near 1 is better, as of the next four."""
+    """Speed of the samples relative to the clips, medians over clips; near 1 is better, also of the next four."""
     range_ratio: float
-    """The same of the range, see `spread`."""
+    """The same for the range, see `spread`."""
     shakiness_ratio: float
-    """The same of the shakiness."""
+    """The same for the shakiness."""
     mean_speed_ratio: float
-    """As `speed_ratio`, of the means over clips, which single wild clips decide."""
+    """As `speed_ratio`, for the means over clips, which are sensitive to outliers."""
     mean_range_ratio: float
-    """As `range_ratio`, of the means over clips."""
+    """As `range_ratio`, for the means over clips."""
     seed_distance: float
-    """Root mean square distance between samples of two seeds, relative to the range of clips; 0: all are the same."""
+    """Root mean square distance between samples of two seeds, relative to the range of clips; 0: all are identical."""
     start_speed_ratio: float
-    """Speed of the samples' first half second over that of the rest; nan where all are shorter than a second."""
+    """Speed of the samples' first half second relative to the rest; nan if all are shorter than a second."""
     drift_ratio: float
-    """Range of the last third of a long sample over that of its first; near 1 is better."""
+    """Range of a long sample's last third relative to its first; near 1 is better."""
     per_clip: Mapping[str, Mapping[str, float]]
-    """By clip: the four log-densities in nats per frame, and `speed`, `range` and `shakiness` of the clip and, as
-    `sampled_...`, mean over seeds, of its samples."""
+    """By clip: the four log-densities in nats per frame, and `speed`, `range` and `shakiness` of the clip and, with the
+    prefix `sampled_`, of its samples (mean over seeds)."""
 
     @property
     def clips(self) -> int:
-        """How many clips were measured."""
+        """Number of clips measured."""
         return len(self.per_clip)
 
     def as_dict(self) -> dict[str, Any]:
-        """As `edtalk evaluate` prints it: without the values of each clip."""
+        """Values that `edtalk evaluate` prints, without those of each clip."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "per_clip"}
 
 
 MEASURES = {"speed": speed, "range": spread, "shakiness": shakiness}
-"""What samples are compared with clips by."""
+"""Statistics by which samples are compared with clips."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class _ClipFigures:
     """Speeds of the first half second and of the rest of each sample that is longer than a second."""
 
     def as_dict(self) -> dict[str, float]:
-        """Log-densities per frame, and MEASURES of the clip and, in the mean, of its samples."""
+        """Log-densities per frame, and MEASURES of the clip and of its samples (mean)."""
         densities = {name: value / self.frames for name, value in self.nats.items()}
         means = {f"sampled_{name}": float(np.mean([values[name] for values in self.sampled])) for name in MEASURES}
         return {**densities, **self.true, **means}
@@ -140,26 +139,26 @@ def evaluate_pose_flow(
     long_frames: int = 1500,
     progress: Progress | None = None,
 ) -> PoseFigures:
-    """Figures of a flow on clips it was not trained on (of at least 3 frames each).
+    """Evaluate a flow on held-out clips of at least 3 frames each.
 
-    Each clip is sampled for every seed, from its own first pose, for its own speech and length. Poses are compared in
-    units of the flow's normalisation, so that every weight counts alike.
+    Each clip is sampled with every seed, from its own first pose, for its own speech and length. Poses are compared in
+    units of the flow's normalisation, so that all weights count equally.
 
     Args:
         flow: the trained flow; it is evaluated on the CPU in float32.
         clips: held-out clips.
-        train: the clips it was trained on, on which the baselines are fitted.
-        seeds: of the samples, at least two.
-        long_frames: length of one further sample without speech, which shows whether the head stays where it belongs.
-        progress: called with the number of clips that are done; cancels by raising.
+        train: training clips, to which the baselines are fitted.
+        seeds: seeds of the samples, at least two.
+        long_frames: length of a further sample without speech, to measure drift.
+        progress: called with the number of finished clips; cancels by raising.
 
     Raises:
         ArgumentError: no clips, clips that are too short, or fewer than two seeds.
     """
     if not clips or min(len(clip.pose) for clip in clips) < 3:
-        raise ArgumentError("The pose flow is evaluated on clips of at least 3 frames; give some.")
+        raise ArgumentError("The pose flow is evaluated on clips of at least 3 frames, and at least one is needed.")
     if len(seeds) < 2:
-        raise ArgumentError("Give at least two seeds, so that samples can be compared.")
+        raise ArgumentError("At least two seeds are needed, so that samples can be compared.")
     flow = copy.deepcopy(flow).to("cpu", torch.float32).eval()
     exact = copy.deepcopy(flow).double()
     baselines = Baselines(train)
@@ -207,7 +206,7 @@ def evaluate_pose_flow(
 def _evaluate_clip(
     flow: PoseFlow, exact: PoseFlow, baselines: Baselines, clip: PoseClip, seeds: Sequence[int]
 ) -> _ClipFigures:
-    """Figures of one clip; `exact` is the flow in float64."""
+    """Evaluate one clip; `exact` is the flow in float64."""
     audio = None if clip.spectra is None else flow.hear(clip.spectra[None])
     pose = clip.pose[None]
     nats = {

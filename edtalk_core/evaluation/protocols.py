@@ -1,7 +1,7 @@
-"""How held-out clips are rendered to be measured: streams of true and rendered frames.
+"""Evaluation protocols: ways of rendering held-out clips, so that true and rendered frames can be compared.
 
-A protocol goes through clips and renders each in one or several takes. A take can render any frame of its clip; those
-that a metric looks at are rendered once, in order, for all metrics together.
+A protocol renders each clip in one or several takes. A take can render any frame of its clip; the frames that metrics
+observe are rendered once, in order, for all metrics together.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from .faces import FaceReader, Landmarks, Picture, relative_mouth_opening
 BATCH = 8
 
 SPEECH_EVERY = 2
-"""Frames of speech are looked at in steps of so many: 12.5 a second, faster than mouths open and close."""
+"""Interval of observed frames of speech: 12.5 per second, faster than mouths open and close."""
 SPEECH_SECONDS = 8.0
-"""Of a clip whose mouth is driven by sound, from its start."""
-MOVING = 1e-3
-"""Deviation of the relative mouth opening above which a mouth counts as moving."""
+"""Duration that is rendered of a clip whose mouth is driven by sound, from its start."""
+MIN_MOUTH_MOTION = 1e-3
+"""Smallest standard deviation of the relative mouth opening of a moving mouth."""
 
 
 class TrackedFace(Interface):
-    """Where the face is in the true frames of a take."""
+    """Positions of the face in the true frames of a take."""
 
     def mesh(self, index: int) -> Mesh:
-        """The mesh near which the face is looked for in a rendering of frame `index`."""
+        """Mesh from which the fit to a rendering of frame `index` starts."""
 
     def landmarks(self, index: int) -> Landmarks:
-        """True landmarks (68,2) of frame `index`, in shares of the picture's side."""
+        """True landmarks (68,2) of frame `index`, relative to the picture's side."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Take:
     name: str
     clip: Clip
     frames: range
-    """The frames that can be looked at."""
+    """Frames that can be rendered."""
     render: Callable[[Sequence[int]], Iterator[Picture]]
-    """Pictures (S,S,3) of these frames, which must rise."""
+    """Renders pictures (S,S,3) of frames, whose indexes must increase."""
     face: TrackedFace
     sound: Clip | None
-    """The clip whose sound belongs to what is rendered; None when there is none."""
+    """Clip whose sound belongs to the rendered frames; None if there is none."""
 
 
 class Protocol(Interface):
@@ -66,19 +66,19 @@ class Protocol(Interface):
 
     name: str
     clips: Sequence[Clip]
-    """The clips that can be rendered so."""
+    """Clips that the protocol applies to."""
     size: int
-    """Side of the pictures."""
+    """Side of the pictures in pixels."""
     reader: FaceReader
 
     def takes(self, clip: Clip) -> Iterator[Take]:
-        """The takes of one of the clips; none where there is nothing to measure."""
+        """Takes of one of the clips; none if there is nothing to measure."""
 
 
 class Reenactment:
-    """Self-reenactment: a clip's first frame, driven by the weights that the model reads off each of its frames.
+    """Self-reenactment: a clip's first frame, driven by the weights that the model reads from each of its frames.
 
-    Takes: `rendered`, and `repeat`, the first frame as it is, which a model must beat. The first frame is left out.
+    Takes: `rendered`, and the baseline `repeat`, the unchanged first frame. The first frame is not measured.
     """
 
     name = "reenactment"
@@ -89,7 +89,7 @@ class Reenactment:
         self.reader = FaceReader()
 
     def takes(self, clip: Clip) -> Iterator[Take]:
-        """Rendered, and repeated."""
+        """The takes `rendered` and `repeat`."""
         frames, face = range(1, len(clip)), FollowedFace(self.reader, clip, self.size)
         sound = None if clip.mel is None else clip
 
@@ -104,11 +104,11 @@ class Reenactment:
 
 
 class Speech:
-    """A clip's first frame whose mouth sound alone drives; pose and expression are kept.
+    """A clip's first frame with a mouth driven by sound alone; pose and expression stay constant.
 
     Lip weights come from `audio_to_lip` and the published smoothing. Takes: `own`, driven by the clip's own sound, and
-    `other`, by the sound of the next clip, in the order given, of another person, where there is one. The first
-    SPEECH_SECONDS are rendered. Clips without speech are left out, and those whose true mouth hardly moves.
+    `other`, by the sound of the next clip of another person, if there is one. The first SPEECH_SECONDS are rendered.
+    Clips without speech, or whose true mouth hardly moves, are skipped.
 
     Raises ArgumentError when the model has no audio-to-lip network.
     """
@@ -124,10 +124,10 @@ class Speech:
         self.reader = FaceReader()
 
     def takes(self, clip: Clip) -> Iterator[Take]:
-        """Driven by the clip's own sound, and by another's."""
+        """The takes `own` and `other`."""
         length = min(len(clip), round(SPEECH_SECONDS * self.model.fps))
         face = StillFace(self.reader, clip, self.size)
-        if relative_mouth_opening(face.all_landmarks[:length:SPEECH_EVERY]).std() < MOVING:
+        if relative_mouth_opening(face.all_landmarks[:length:SPEECH_EVERY]).std() < MIN_MOUTH_MOTION:
             return
         portrait = self.model.encode_portrait(clip_images(clip, [0], self.model))
         renderer = Renderer(self.model, portrait, precision=self.precision)
@@ -142,14 +142,14 @@ class Speech:
                 yield Take(name, clip, range(frames), render, face, speaker)
 
     def other_speaker(self, clip: Clip) -> Clip | None:
-        """The next clip of another person, round the end: the same pairs every time."""
-        place = list(self.clips).index(clip)
-        following = (*self.clips[place + 1 :], *self.clips[:place])
+        """Next clip of another person, continuing at the first after the last, so that pairs are reproducible."""
+        position = list(self.clips).index(clip)
+        following = (*self.clips[position + 1 :], *self.clips[:position])
         return next((other for other in following if other.info.person != clip.info.person), None)
 
 
 class FollowedFace:
-    """The face of a clip that is followed through the true frames from the first one on."""
+    """The face of a clip, followed through its true frames from the first one."""
 
     def __init__(self, reader: FaceReader, clip: Clip, size: int) -> None:
         self._reader, self._clip, self._size = reader, clip, size
@@ -157,7 +157,7 @@ class FollowedFace:
         self._landmarks: dict[int, Landmarks] = {}
 
     def mesh(self, index: int) -> Mesh:
-        """The mesh of frame `index`, followed from the last frame that was asked for; indexes must rise at first."""
+        """Mesh of frame `index`, followed from the last new frame requested; new indexes must increase."""
         if not self._meshes:
             self._meshes[0] = find_face(self._reader, self._clip, self._size)
         if index not in self._meshes:
@@ -166,7 +166,7 @@ class FollowedFace:
         return self._meshes[index]
 
     def landmarks(self, index: int) -> Landmarks:
-        """Landmarks that are found in the frame, as they are in renderings of it."""
+        """Landmarks of the true frame, by the same method as those of renderings."""
         if index not in self._landmarks:
             picture = self._clip.frame(index, self._size)
             self._landmarks[index] = self._reader.landmarks(picture, self.mesh(index))
@@ -174,7 +174,7 @@ class FollowedFace:
 
 
 class StillFace:
-    """The face of a clip that is rendered where the first frame has it: true landmarks are those stored in the clip."""
+    """The face of a clip rendered at its position in the first frame; true landmarks are those stored in the clip."""
 
     def __init__(self, reader: FaceReader, clip: Clip, size: int) -> None:
         self._reader, self._clip, self._size = reader, clip, size
@@ -182,18 +182,18 @@ class StillFace:
         self.all_landmarks: Landmarks = (clip.points + 1) / 2
 
     def mesh(self, index: int) -> Mesh:
-        """The mesh of the first frame."""
+        """Mesh of the first frame."""
         if self._mesh is None:
             self._mesh = find_face(self._reader, self._clip, self._size)
         return self._mesh
 
     def landmarks(self, index: int) -> Landmarks:
-        """The stored landmarks."""
+        """Landmarks stored in the clip."""
         return self.all_landmarks[index]
 
 
 def find_face(reader: FaceReader, clip: Clip, size: int) -> Mesh:
-    """The mesh of the face in a clip's first frame. Raises FaceError, naming the clip, when there is none."""
+    """Find the mesh of the face in a clip's first frame. Raises FaceError, naming the clip, when there is none."""
     try:
         return reader.find(clip.frame(0, size))
     except FaceError as error:
@@ -202,7 +202,7 @@ def find_face(reader: FaceReader, clip: Clip, size: int) -> Mesh:
 
 @torch.no_grad()
 def reenact(model: EDTalk, clip: Clip, frames: Sequence[int], precision: str = "fp32") -> Iterator[Picture]:
-    """Rendered pictures (S,S,3) of some of a clip's frames; the portrait is the clip's first frame."""
+    """Render frames of a clip, with its first frame as portrait: pictures (S,S,3)."""
     renderer = Renderer(model, model.encode_portrait(clip_images(clip, [0], model)), precision=precision)
     for start in range(0, len(frames), BATCH):
         images = clip_images(clip, frames[start : start + BATCH], model)
@@ -211,7 +211,7 @@ def reenact(model: EDTalk, clip: Clip, frames: Sequence[int], precision: str = "
 
 @torch.no_grad()
 def lip_from_clip(model: EDTalk, clip: Clip, frames: int) -> Tensor:
-    """Lip weights (frames,lip) that the model's audio-to-lip network predicts from a clip's sound, smoothed."""
+    """Predict lip weights (frames,lip) from a clip's sound by the audio-to-lip network, smoothed."""
     assert model.audio_to_lip is not None
     windows = torch.from_numpy(clip.mel_windows(np.arange(frames))).to(model.device, model.dtype)
     return smooth(model.audio_to_lip(windows))

@@ -1,4 +1,4 @@
-"""Contact sheets to be looked at: whether a portrait stays who it is, and whether it does as its driver does."""
+"""Contact sheets for visual inspection of identity preservation and reenactment."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _TITLE = 22
 
 @torch.no_grad()
 def reenactment_sheet(model: EDTalk, clips: Sequence[Clip], *, columns: int = 8, precision: str = "fp32") -> Picture:
-    """A picture (H,W,3): for up to `columns` clips the source, a driving frame, and the source rendered like it.
+    """Picture (H,W,3) of up to `columns` clips: the source, a driving frame, and the reenacted source.
 
-    The driving frame is the one whose landmarks lie furthest from the source's.
+    The driving frame is the one whose landmarks are furthest from the source's.
     """
     size = model.sizes.resolution
     rows: list[list[Picture]] = [[], [], []]
@@ -53,7 +53,7 @@ def identity_sheet(
     *,
     precision: str = "fp32",
 ) -> Picture:
-    """A picture (H,W,3): a row for each portrait, as it is and in the middle frame of each motion.
+    """Picture (H,W,3) with a row for each portrait: the portrait, and the middle frame of each motion.
 
     `portraits`: name -> crop (S,S,3), see `crop_portrait`; `motions`: name -> motion, whose missing tracks are the
     portrait's own. Names are written above the columns and below the rows. Raises ArgumentError when there are none.
@@ -79,8 +79,8 @@ def identity_sheet(
     def line(texts: Sequence[str]) -> Picture:
         strip = np.full((_TITLE, width, 3), 255, np.uint8)
         for column, text in enumerate(texts):
-            place = (column * size + 4, _TITLE - 7)
-            cv2.putText(strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA)
+            position = (column * size + 4, _TITLE - 7)
+            cv2.putText(strip, text, position, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA)
         return strip
 
     parts = [line(["portrait", *motions])]
@@ -91,14 +91,14 @@ def identity_sheet(
 
 @torch.no_grad()
 def typical_motions(model: EDTalk, clips: Sequence[Clip]) -> dict[str, Motion]:
-    """Six motions for the sheet, read off single frames of clips: the extremes each way.
+    """Six extreme motions for the identity sheet, read from single frames of clips.
 
-    The mouth wide open (lip alone), the head turned to each side and nodded (pose alone), and the two frames of clips
-    with an emotion, or of any, whose expression differs most from the mean (expression and lip; pose and lip for the
-    lip+pose variant).
+    The mouth wide open (lip alone), the head turned to each side and nodded (pose alone), and two very different
+    expressions, from clips with an emotion if there are any (expression and lip; pose and lip for the lip+pose
+    variant).
     """
-    places = [(clip, index) for clip in clips for index in range(0, len(clip), 5)]
-    landmarks = np.stack([clip.landmarks[index] for clip, index in places]).astype(np.float64)
+    candidates = [(clip, index) for clip in clips for index in range(0, len(clip), 5)]
+    landmarks = np.stack([clip.landmarks[index] for clip, index in candidates]).astype(np.float64)
     turned = angles(head_rotation(landmarks))
     extremes: dict[str, tuple[int, tuple[str, ...]]] = {
         "mouth open": (int(relative_mouth_opening(landmarks).argmax()), ("lip",)),
@@ -106,24 +106,26 @@ def typical_motions(model: EDTalk, clips: Sequence[Clip]) -> dict[str, Motion]:
         "turned right": (int(turned[:, 0].argmin()), ("pose",)),
         "nodded": (int(np.abs(turned[:, 1] - np.median(turned[:, 1])).argmax()), ("pose",)),
     }
-    emotional = [number for number, (clip, _) in enumerate(places) if clip.info.emotion] or list(range(len(places)))
+    emotional = [number for number, (clip, _) in enumerate(candidates) if clip.info.emotion] or list(
+        range(len(candidates))
+    )
     weights = []
     for number in emotional:
-        clip, index = places[number]
+        clip, index = candidates[number]
         lip, pose, expression = model.read_weights(clip_images(clip, [index], model))
         weights.append((pose if expression is None else expression)[0].float().cpu())
     values = torch.stack(weights)
     first = int((values - values.mean(0)).norm(dim=1).argmax())
     second = int((values - values[first]).norm(dim=1).argmax())
     for number in (first, second):
-        clip, _ = places[emotional[number]]
+        clip, _ = candidates[emotional[number]]
         label = clip.info.emotion or "expression"
         label = f"{label} 2" if label in extremes else label
         extremes[label] = (emotional[number], ("lip", "expression" if model.sizes.expression else "pose"))
     motions = {}
     for name, (number, tracks) in extremes.items():
-        clip, index = places[number]
+        clip, index = candidates[number]
         lip, pose, expression = model.read_weights(clip_images(clip, [index], model))
-        read = {"lip": lip, "pose": pose, "expression": expression}
-        motions[name] = Motion(**{track: read[track] for track in tracks}, fps=model.fps)
+        weights_by_track = {"lip": lip, "pose": pose, "expression": expression}
+        motions[name] = Motion(**{track: weights_by_track[track] for track in tracks}, fps=model.fps)
     return motions

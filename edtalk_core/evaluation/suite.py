@@ -1,4 +1,4 @@
-"""All figures of a model on the clips of one split."""
+"""Full evaluation of a model on the clips of one split."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ logger = logging.getLogger("edtalk")
 
 PARTS = ("reenactment", "mouth", "disentanglement", "pose")
 NONE = "none"
-"""In place of parts: evaluate nothing."""
+"""Placeholder for no parts."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model by part; None: the part was not asked for, or the model or the data cannot have it."""
+    """Figures of a model by part; None: the part was not requested, or the model or data do not support it."""
 
     reenactment: Figures | None = None
     mouth: Figures | None = None
@@ -37,7 +37,7 @@ class Evaluation:
     pose: PoseFigures | None = None
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """The parts that there are, as `edtalk evaluate` prints them."""
+        """The measured parts, as `edtalk evaluate` prints them."""
         parts = {name: getattr(self, name) for name in PARTS}
         return {name: figures.as_dict() for name, figures in parts.items() if figures is not None}
 
@@ -52,20 +52,20 @@ def evaluate(
     precision: str = "fp32",
     progress: StageProgress | None = None,
 ) -> Evaluation:
-    """Measure a model on the clips of a split; what each figure means is said in `edtalk_core.evaluation`.
+    """Evaluate a model on the clips of a split; the figures are described in `edtalk_core.evaluation`.
 
     A part that the model (no audio-to-lip network, no pose flow) or the data (no training clips for the baselines of
-    the pose flow) cannot have is left out. Nothing is fitted to the split; those baselines are fitted to the training
+    the pose flow) do not support is skipped. Nothing is fitted to the split; those baselines are fitted to the training
     clips.
 
     Args:
         model: the model.
         data: folder of prepared clips.
-        split: which of them.
-        parts: of PARTS; None: all. `none` among them stands for nothing.
-        measured: the pose flow was taught with poses that landmarks measure, and is compared with such, instead of with
-            those that the model reads.
-        precision: of rendering.
+        split: name of the split.
+        parts: names from PARTS; None: all. "none" selects nothing.
+        measured: evaluate the pose flow on poses measured by landmarks, for one trained with them, instead of on poses
+            read by the model.
+        precision: precision of rendering.
         progress: called as progress(part, done, total), in clips; cancels by raising.
 
     Raises:
@@ -73,30 +73,30 @@ def evaluate(
         EDTalkError: there are no clips of the split.
         FaceError: the first frame of a clip shows no face.
     """
-    wanted = set(PARTS if parts is None else parts) - {NONE}
-    if unknown := sorted(wanted - set(PARTS)):
-        raise ArgumentError(f"There is nothing to evaluate called {unknown[0]!r}; choose from {', '.join(PARTS)}.")
+    requested = set(PARTS if parts is None else parts) - {NONE}
+    if unknown := sorted(requested - set(PARTS)):
+        raise ArgumentError(f"There is no part {unknown[0]!r} to evaluate; choose from {', '.join(PARTS)}.")
     store = ClipStore(data, split)
 
     def report(part: str) -> Progress | None:
         return None if progress is None else partial(progress, part)
 
     reenactment = mouth = disentanglement = pose = None
-    if "reenactment" in wanted:
+    if "reenactment" in requested:
         reenactment = measure(Reenactment(model, store.clips, precision), progress=report("reenactment"))
-    if "mouth" in wanted and model.audio_to_lip is not None:
+    if "mouth" in requested and model.audio_to_lip is not None:
         mouth = measure(Speech(model, store.clips, precision), progress=report("mouth"))
-    if "disentanglement" in wanted:
+    if "disentanglement" in requested:
         disentanglement = evaluate_disentanglement(
             model, store.clips, precision=precision, progress=report("disentanglement")
         )
-    if "pose" in wanted and model.pose_flow is not None:
+    if "pose" in requested and model.pose_flow is not None:
         pose = _evaluate_pose(model, store, measured, report("pose"))
     return Evaluation(reenactment, mouth, disentanglement, pose)
 
 
 def _evaluate_pose(model: EDTalk, store: ClipStore, measured: bool, progress: Progress | None) -> PoseFigures | None:
-    """Figures of the model's pose flow; None, with a warning, when there are no training clips for the baselines."""
+    """Evaluate the pose flow; None, with a warning, when there are no training clips for the baselines."""
     assert model.pose_flow is not None
     try:
         train = ClipStore(store.folder)
