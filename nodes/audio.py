@@ -71,7 +71,7 @@ class LipFromAudio(io.ComfyNode):
                 "口型同步, 对口型, 唇形同步, 嘴型, 语音驱动, 说话头像",
             ),
             category="EDTalk/audio",
-            description="The mouth that says what is heard: 20 lip weights for each frame, 25 frames a second.",
+            description="Predicts the mouth's motion from speech: 20 lip weights for each frame, 25 frames a second.",
             inputs=[
                 ModelSocket.Input("model", tooltip="A model with an audio-to-lip network, such as demo or EDTalk."),
                 FeaturesSocket.Input("features", tooltip="From Encode Audio."),

@@ -65,8 +65,8 @@ class PasteBackNode(io.ComfyNode):
                 PortraitSocket.Input("portrait", tooltip="The portrait that was rendered."),
                 io.Image.Input(
                     "image",
-                    tooltip="The picture that Load Portrait was given, or as many as there are frames. The last one "
-                    "goes on where there are fewer.",
+                    tooltip="The picture that went into Load Portrait, or a batch with a picture for each frame. If "
+                    "there are fewer, the last repeats.",
                 ),
                 io.Image.Input(
                     "frames", tooltip="From Render Frames, square; any size, such as 1024x1024 after an upscale model."
@@ -206,7 +206,9 @@ class DubVideo(io.ComfyNode):
                     )
                 ),
                 MotionSocket.Input(
-                    "lip", optional=True, tooltip="A motion whose lip track is put in instead of what the audio says."
+                    "lip",
+                    optional=True,
+                    tooltip="A motion whose lip track is used instead of the lips predicted from the audio.",
                 ),
                 io.UpscaleModel.Input(
                     "upscale_model",

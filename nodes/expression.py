@@ -79,7 +79,7 @@ class LoadPreset(io.ComfyNode):
             display_name="EDTalk Load Expression Preset",
             **search_words("emotion preset, facial expression", "情绪预设, 表情预设"),
             category="EDTalk/expression",
-            description="An expression preset of your own or of somebody else: .json written by Save Expression "
+            description="An expression preset, your own or from somebody else: .json written by Save Expression "
             "Preset, or a published .npy. It belongs to the model it was made with.",
             inputs=[
                 PortraitSocket.Input("portrait", tooltip="From Load Portrait. Strength 0 is its own expression."),
@@ -94,7 +94,7 @@ class LoadPreset(io.ComfyNode):
                     "path",
                     default="",
                     placeholder="/folder/smile.json",
-                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a whole path, or one below ComfyUI\'s '
+                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a full path, or a path below ComfyUI\'s '
                     "output or input folder.",
                 ),
                 advanced(
@@ -170,7 +170,7 @@ class SavePreset(io.ComfyNode):
                     io.String.Input(
                         "about",
                         default="",
-                        tooltip="What it is, for people. Kept in the file.",
+                        tooltip="A description for people, kept in the file.",
                     )
                 ),
             ],

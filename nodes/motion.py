@@ -108,7 +108,7 @@ class AdjustMotion(io.ComfyNode):
                     "loop",
                     options=[NONE, *MODES],
                     default=NONE,
-                    tooltip="Whether and how it goes on to fill the seconds below: hold: the last frame stays. repeat: "
+                    tooltip="How the motion is extended to the seconds below. hold: the last frame stays. repeat: "
                     "again and again. ping-pong: back and forth.",
                 ),
                 io.Float.Input(
@@ -186,7 +186,7 @@ class JoinMotions(io.ComfyNode):
             description="Plays motions one after the other, each flowing into the next. To make single frames last, "
             "loop them in Adjust Motion.",
             inputs=[
-                MotionSocket.Input("first", tooltip="Its frame rate is that of the whole."),
+                MotionSocket.Input("first", tooltip="Its frame rate is that of the result."),
                 MotionSocket.Input("second", optional=True, tooltip="Comes second."),
                 MotionSocket.Input("third", optional=True, tooltip="Comes third."),
                 MotionSocket.Input("fourth", optional=True, tooltip="Comes fourth."),
@@ -321,7 +321,7 @@ class LoadMotion(io.ComfyNode):
                     "path",
                     default="",
                     placeholder="/folder/nod.safetensors",
-                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a whole path, or one below ComfyUI\'s '
+                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a full path, or a path below ComfyUI\'s '
                     "output or input folder.",
                 ),
             ],

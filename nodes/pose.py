@@ -50,7 +50,7 @@ class SamplePose(io.ComfyNode):
                 "head motion, head pose, head, animate head, talking head", "头部动作, 头部运动, 头部姿态, 说话头像"
             ),
             category="EDTalk/pose",
-            description="Makes up how the head moves while this is said, without a driver video. Another seed is "
+            description="Generates head motion to go with the speech, without a driver video. Another seed is "
             "another take.",
             inputs=[
                 PortraitSocket.Input(
@@ -80,7 +80,7 @@ class SamplePose(io.ComfyNode):
                     "features",
                     optional=True,
                     tooltip="From Encode Audio: the head moves to this sound, for as long. Unplugged: the head of "
-                    "somebody who listens, for the seconds given.",
+                    "a listener, for the number of seconds.",
                 ),
             ],
             outputs=[MotionSocket.Output("pose", display_name="pose", tooltip="A motion with a pose track, 25 fps.")],

@@ -38,7 +38,7 @@ class WeightsFromVideo(io.ComfyNode):
             category="EDTalk/motion",
             description="Reads what a face does in a video, a batch of images or a single picture: lip, pose and "
             "expression weights. A video is read as it is needed: an hour takes no more memory than a second. Frames "
-            "without a face are cut like the others and counted.",
+            "without a face are cropped like the others and counted.",
             inputs=[
                 ModelSocket.Input("model", tooltip="The model that will render; weights of other models do not fit."),
                 io.Video.Input("video", optional=True, tooltip="The driver. Any size, any frame rate."),
