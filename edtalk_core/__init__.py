@@ -1,11 +1,11 @@
-"""EDTalk: talking heads whose motion is data.
+"""EDTalk: talking heads with editable motion.
 
     import edtalk_core as edtalk
 
     model = edtalk.load_model("demo")
     result = edtalk.animate(model, "portrait.jpg", "speech.wav", "talk.mp4", expression="happy")
 
-Every public name is imported when it is first used, so that `import edtalk_core` itself costs next to nothing.
+Public names are imported lazily, on first use, so that `import edtalk_core` itself is fast.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .sources.text import motion_from_preset, motion_from_timeline
     from .sources.video import motion_from_frames, motion_from_picture, motion_from_video
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "checkpoints.loading": ("load_model",),
     "dubbing": (
         "Dubbed",
@@ -154,15 +154,15 @@ _HOMES = {
         "emotion_sheet",
     ),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
-__all__ = ["__version__", *_HOME_OF]
+__all__ = ["__version__", *_MODULE_BY_NAME]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
+    if name not in _MODULE_BY_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_MODULE_BY_NAME[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,10 +1,10 @@
-"""How fast a model is on this machine: milliseconds a frame, beside the floor that its convolutions set, and memory.
+"""Benchmark of a model: milliseconds per frame, compared with its convolutions alone (the floor), and memory.
 
-The floor is the time of the convolutions alone, run bare: the styled 3x3 ones (plain and transposed), `to_flow` and
-`to_rgb`, with F.conv2d and F.conv_transpose2d, channels-last, at the shapes and strides and in the precision they have
-in rendering. It has no modulation, no activation and no FIR filter, though the filters are depthwise convolutions too;
-nor the finest `to_rgb`, which is run once a portrait. It is the faster of two ways: all frames of the batch in each
-convolution, or one frame after the other.
+The floor is the time of the bare convolutions: the styled 3x3 convolutions (plain and transposed), `to_flow` and
+`to_rgb`, with F.conv2d and F.conv_transpose2d, channels-last, at the shapes, strides and precision of rendering. It
+excludes modulation, activations and FIR filters (although these are depthwise convolutions), and the finest `to_rgb`,
+which runs once per portrait. It is the faster of two methods: all frames of the batch in each convolution, or one frame
+after the other.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ PUBLISHED = {"edtalk": ModelSizes(), "lip_pose": ModelSizes(expression=0)}
 MIB = 2**20
 
 
-def stand_in(variant: str, device: torch.device | str = "cpu") -> EDTalk:
-    """A model of the published sizes ("edtalk" or "lip_pose") with random weights, which take the same time."""
+def random_model(variant: str, device: torch.device | str = "cpu") -> EDTalk:
+    """A model of the published sizes ("edtalk" or "lip_pose") with random weights, which is just as fast."""
     if variant not in PUBLISHED:
         raise ArgumentError(f"The published models are {' and '.join(PUBLISHED)}, not {variant!r}.")
     return EDTalk(PUBLISHED[variant]).eval().to(device)
@@ -51,23 +51,23 @@ def bench(
     frames: int = 100,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a model where it is; the result is made of plain values that JSON can carry.
+    """Measure a model on its device; returns JSON-serialisable values.
 
     Args:
-        model: what to measure; encoder and heads are measured in the precision of its weights.
-        precision: of rendering and of the floor, as in `Renderer`.
+        model: model to measure; encoder and heads are measured in the precision of its weights.
+        precision: precision of rendering and of the floor, as in `Renderer`.
         batch: frames computed together.
-        repeats: how often each time is taken. All are taken in turns, so that whatever else the machine does meets all
-            of them alike.
-        frames: number of frames that are streamed for the peak of memory.
+        repeats: number of measurements of each time. They are taken in turns, so that other load on the machine affects
+            all of them alike.
+        frames: number of frames to stream for the peak memory.
         progress: called after each round of repeats; it cancels by raising.
 
     Returns:
-        `model`, `machine`, `precision`, `batch`, `repeats`: what was measured. `milliseconds_per_frame`: `encode` (of a
-        portrait), `read` (weights off a driver), `render` and `render_changing` (constant expression, another one every
-        frame), `floor`, each with its `median` and `best`. `ratio`: `render_to_floor`, `changing_to_constant`, each
-        the `median` of the rounds' ratios and the ratio of the `best` times. `gflop_per_frame`: floating-point work of
-        `render` and `render_changing`. `memory_mib`: peak while `frames` frames are streamed, and before.
+        `model`, `machine`, `precision`, `batch`, `repeats`: the conditions. `milliseconds_per_frame`: `encode` (a
+        portrait), `read` (motion weights of a driver), `render` and `render_changing` (constant expression, or a new
+        one every frame), `floor`, each with `median` and `best`. `ratio`: `render_to_floor`, `changing_to_constant`,
+        each with the `median` of the rounds' ratios and the ratio of the `best` times. `gflop_per_frame`: operations of
+        `render` and `render_changing`. `memory_mib`: before and peak while streaming `frames` frames.
 
     Raises ArgumentError for numbers that are too small or an unknown precision.
     """
@@ -92,7 +92,7 @@ def bench(
         "floor_batch": floor.all_frames_at_once,
         "floor_single": floor.frame_by_frame,
     }
-    work = {name: _gflop(tasks[name]) / batch for name in ("render", "render_changing")}  # warms up, too
+    work = {name: _gflop(tasks[name]) / batch for name in ("render", "render_changing")}  # also warms up
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task()
@@ -104,14 +104,14 @@ def bench(
             seconds[name].append((time.perf_counter() - started) / (1 if name == "encode" else batch))
         if progress is not None:
             progress(done + 1, repeats)
-    ways = seconds.pop("floor_batch"), seconds.pop("floor_single")
-    seconds["floor"] = min(ways, key=statistics.median)
+    floors = seconds.pop("floor_batch"), seconds.pop("floor_single")
+    seconds["floor"] = min(floors, key=statistics.median)
 
-    def ratio(one: str, other: str) -> dict[str, float]:
-        rounds = [a / b for a, b in zip(seconds[one], seconds[other], strict=True)]
+    def ratio(numerator: str, denominator: str) -> dict[str, float]:
+        rounds = [a / b for a, b in zip(seconds[numerator], seconds[denominator], strict=True)]
         return {
             "median": round(statistics.median(rounds), 3),
-            "best": round(min(seconds[one]) / min(seconds[other]), 3),
+            "best": round(min(seconds[numerator]) / min(seconds[denominator]), 3),
         }
 
     return {
@@ -126,8 +126,8 @@ def bench(
         "batch": batch,
         "repeats": repeats,
         "milliseconds_per_frame": {
-            name: {"median": round(statistics.median(taken) * 1e3, 3), "best": round(min(taken) * 1e3, 3)}
-            for name, taken in seconds.items()
+            name: {"median": round(statistics.median(times) * 1e3, 3), "best": round(min(times) * 1e3, 3)}
+            for name, times in seconds.items()
         },
         "ratio": {
             "render_to_floor": ratio("render", "floor"),
@@ -151,40 +151,40 @@ class Convolution(NamedTuple):
 
 
 def convolutions(sizes: ModelSizes) -> list[Convolution]:
-    """The convolutions that rendering a frame takes, FIR filters apart."""
-    found = [Convolution(sizes.channels[4], sizes.channels[4], 4, 3, False)]
+    """List the convolutions of rendering a frame, without FIR filters."""
+    layers = [Convolution(sizes.channels[4], sizes.channels[4], 4, 3, False)]
     for px in sizes.levels:
         channels = sizes.channels[px]
-        found.append(Convolution(sizes.channels[px // 2], channels, px // 2, 3, True))
-        found.append(Convolution(channels, channels, px, 3, False))
-        found += [Convolution(channels, 3, px, 1, False)] * (1 if px == sizes.resolution else 2)
-    return found
+        layers.append(Convolution(sizes.channels[px // 2], channels, px // 2, 3, True))
+        layers.append(Convolution(channels, channels, px, 3, False))
+        layers += [Convolution(channels, 3, px, 1, False)] * (1 if px == sizes.resolution else 2)
+    return layers
 
 
 class Floor:
-    """The convolutions of `batch` frames, bare."""
+    """The bare convolutions of rendering `batch` frames."""
 
     def __init__(self, sizes: ModelSizes, device: torch.device, dtype: torch.dtype, batch: int) -> None:
         self._batch = batch
         self._convolutions = convolutions(sizes)
-        largest = max(one.inputs * one.px**2 for one in self._convolutions)
+        largest = max(layer.inputs * layer.px**2 for layer in self._convolutions)
         self._data = torch.rand(batch * largest, device=device, dtype=dtype)
         self._weights = [
             torch.randn(
-                *((one.inputs, one.outputs) if one.upsample else (one.outputs, one.inputs)), one.kernel, one.kernel,
-                device=device, dtype=dtype,
+                *((layer.inputs, layer.outputs) if layer.upsample else (layer.outputs, layer.inputs)),
+                layer.kernel, layer.kernel, device=device, dtype=dtype,
             ).contiguous(memory_format=torch.channels_last)
-            for one in self._convolutions
+            for layer in self._convolutions
         ]  # fmt: skip
 
     @torch.no_grad()
     def all_frames_at_once(self) -> None:
-        """Every convolution of the whole batch."""
+        """Run each convolution once for the entire batch."""
         self._run(self._batch)
 
     @torch.no_grad()
     def frame_by_frame(self) -> None:
-        """All convolutions of a frame before those of the next."""
+        """Run all convolutions of a frame, then those of the next frame."""
         for _ in range(self._batch):
             self._run(1)
 
@@ -199,11 +199,11 @@ class Floor:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What computes: processor, accelerator if it is one, software; and `load`, how many processes want to run.
+    """Description of the machine: processor, accelerator if any, software, and `load`, the number of running processes.
 
-    With more of them than cores the times say little: many short operations wait for each other longer than few long.
+    A load above the number of cores makes the times unreliable, those of many short operations most of all.
     """
-    described: dict[str, Any] = {
+    description: dict[str, Any] = {
         "device": str(device),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -214,16 +214,16 @@ def machine(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
     }
     if hasattr(os, "getloadavg"):
-        described["load"] = round(os.getloadavg()[0], 2)
+        description["load"] = round(os.getloadavg()[0], 2)
     if hasattr(torch.get_device_module(device), "get_device_name"):
-        described["accelerator"] = torch.get_device_module(device).get_device_name(device)
-    return described
+        description["accelerator"] = torch.get_device_module(device).get_device_name(device)
+    return description
 
 
 def _motion(portrait: Portrait, frames: int, *, changing: bool) -> Motion:
-    """Moving lips and head, and an expression that changes every frame or never."""
+    """A random motion with moving lips and head, and a constant or changing expression."""
     generator = torch.Generator().manual_seed(frames)
-    motion = portrait.own.map(lambda own: own + torch.randn(frames, own.shape[1], generator=generator) * 0.1)
+    motion = portrait.own.map(lambda track: track + torch.randn(frames, track.shape[1], generator=generator) * 0.1)
     if not changing and motion.expression is not None:
         motion = motion.with_tracks(expression=motion.expression[:1].expand(frames, -1))
     return motion
@@ -238,7 +238,7 @@ def _gflop(task: Callable[[], object]) -> float:
 
 
 def _memory(renderer: Renderer, portrait: Portrait, frames: int) -> dict[str, str | float | None]:
-    """Peak while `frames` frames are streamed, and what was in use before, in MiB."""
+    """Memory in MiB before streaming `frames` frames, and the peak during it."""
     backend = torch.get_device_module(renderer.device)
     on_accelerator = hasattr(backend, "max_memory_allocated")
     if on_accelerator:
@@ -258,7 +258,7 @@ def _memory(renderer: Renderer, portrait: Portrait, frames: int) -> dict[str, st
 
 
 def _resident_after_reset() -> int | None:
-    """Bytes of memory the process holds; the peak starts anew there where the system allows it (Linux)."""
+    """Resident memory of the process in bytes; resets the peak where the system supports it (Linux)."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return _peak_resident()
@@ -270,7 +270,7 @@ def _resident_after_reset() -> int | None:
 
 
 def _peak_resident() -> int | None:
-    """The most memory the process has held, in bytes; None where the system does not tell."""
+    """Peak resident memory of the process in bytes; None where the system does not report it."""
     status = Path("/proc/self/status")
     if status.is_file():
         return _status_bytes(status, "VmHWM")
@@ -290,7 +290,7 @@ def _status_bytes(status: Path, key: str) -> int | None:
 
 
 def _processor() -> str:
-    """The processor's name."""
+    """Name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

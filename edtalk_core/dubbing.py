@@ -1,4 +1,4 @@
-"""New lips for an existing video: each of its frames is its own portrait, and all but the mouth stays as it was."""
+"""Dubbing: new lip motion for an existing video, in which only the mouth region changes."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ Length = Literal["video", "audio"]
 Upscale = Callable[[torch.Tensor], torch.Tensor]
 """Enlarges rendered mouths: (B,3,S,S) float32 in [0,1] on the model's device -> (B,3,kS,kS), any k."""
 
-_COLOURS_FOLLOW = 0.1
-"""Share of each frame that the colours follow: light changes within half a second, and grain does not show."""
+_COLOUR_UPDATE_RATE = 0.1
+"""Weight of each frame in the running colour match: follows changes of light within half a second, but not grain."""
 _READ_BACK_BYTES = 1 << 28
-"""Pictures kept at once while a video is read backwards."""
+"""Size of the frame buffer for reading a video backwards."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Dubbed:
     size: tuple[int, int]
     """(width, height) in pixels."""
     faceless: int
-    """Frames in which the face was not seen; their pictures are the video's own."""
+    """Number of frames without a detected face; they are copied unchanged."""
     lips: Motion
-    """The lips that were put in, as long and at the frame rate of what was made."""
+    """The rendered lip motion, with the length and frame rate of the output."""
     precision: str
     """Precision of the computation: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
-    """Seconds spent: "prepare" (hearing the lips, following the face) and "render" (frames and file)."""
+    """Seconds spent: "prepare" (lip motion from audio, face tracking) and "render" (frames and file)."""
     warnings: tuple[str, ...]
-    """Problems that did not stop it: frames without a face, a sound that was cut."""
+    """Non-fatal problems, such as frames without a face or audio that was cut."""
 
 
 def dub(
@@ -90,86 +90,88 @@ def dub(
     progress: StageProgress | None = None,
     on_partial: PartialNotice | None = None,
 ) -> Dubbed:
-    """Let the face of a video say a sound, in a new video of the same size and frame rate, with that sound.
+    """Dub a video: make its face speak the given audio, in a new video of the same size and frame rate.
 
-    Only the mouth, from the nose to below the chin, is rendered and pasted into each frame with a soft edge; head,
-    eyes and everything around stay the video's own. Where the sound is silent, the mouth closes. Frames in which the
-    face is not seen stay as they are. The video is read twice and never held: memory does not grow with its length (but
-    for the sound, and 0.6 KB a frame on where the face is).
+    Only the mouth region, from the nose to below the chin, is rendered and pasted into each frame with a soft edge;
+    head, eyes and background are unchanged. Where the audio is silent, the mouth closes. Frames without a detected face
+    are copied unchanged. The video is read twice and streamed, so memory does not grow with its length (except for the
+    audio, and 0.6 KB per frame for the face's position).
 
     Args:
-        model: one with an audio-to-lip network, unless there is a `motion`.
-        video: a video file; its own sound is left out. A frame rate that varies becomes steady.
-        audio: a sound, or the path of a sound file or of a video with sound.
-        output: .mp4, .mov or .mkv; it appears under its name when it is complete.
-        motion: a motion, or the file of one, whose lips are put in instead of those that are heard.
-        length: "video": as long as the video; the sound is cut, or followed by silence. "audio": as long as the sound;
-            the video is cut, or goes back and forth.
-        face: which face of several, as in `follow_face`; so are `box` and `crop`.
-        box: (left, top, right, bottom) of the face over the whole video, forehead to chin, in pixels.
-        crop: how the face is cut out.
+        model: must have an audio-to-lip network, unless a `motion` is given.
+        video: a video file; its own audio is dropped. A variable frame rate becomes constant.
+        audio: audio, or the path of an audio file or of a video with audio.
+        output: .mp4, .mov or .mkv; written atomically.
+        motion: a motion or motion file whose lip track replaces the one computed from the audio.
+        length: "video": as long as the video; the audio is cut or padded with silence. "audio": as long as the audio;
+            the video is cut or played back and forth.
+        face: which face, when there are several; see `follow_face`, also for `box` and `crop`.
+        box: (left, top, right, bottom) of the face over the entire video, forehead to chin, in pixels.
+        crop: cropping mode of the face.
         feather: width of the mask's soft edge as a share of the crop's side, 0 to 0.5.
-        match_colours: take a tint of the rendered mouth against its surroundings out of it.
-        upscale: enlarges rendered frames before they are pasted, for faces larger than the model's resolution.
-        precision: of the computation, as in `FrameRenderer`.
-        metadata: tags for the file besides those that say what it is.
-        progress: told how far the stages "lips", "face" and "dub" are; it cancels by raising.
-        on_partial: told of the file of what is done when it fails or is cancelled, as by `VideoWriter`.
+        match_colours: correct the colours of the rendered mouth to match its surroundings.
+        upscale: enlarges rendered frames before pasting, for faces larger than the model's resolution.
+        precision: precision of the computation, as in `FrameRenderer`.
+        metadata: tags for the file in addition to the provenance tags.
+        progress: callback for the progress of the stages "lips", "face" and "dub"; cancels by raising.
+        on_partial: called with the file of the finished frames after a failure or cancellation; see `VideoWriter`.
 
     Raises:
-        ArgumentError: an argument out of its range, or an output that is an input.
-        FaceError: no face in the whole video, or not the one asked for.
-        EDTalkError: of the kind that fits, when an input cannot be read or the output not be written.
+        ArgumentError: an argument is out of range, or the output is one of the inputs.
+        FaceError: no face in the entire video, or not the requested one.
+        EDTalkError: an input cannot be read or the output cannot be written (raised as a subclass).
 
-    When it fails or is cancelled while frames are rendered, those that are there stay playable in a file beside the
-    output whose name says "partial" (see `VideoWriter`).
+    After a failure or cancellation while rendering, the finished frames remain as a playable file beside the output
+    with "partial" in its name (see `VideoWriter`).
     """
     started = time.perf_counter()
     output = Path(output)
     check_not_an_input(output, (video, audio, motion))
     if length not in get_args(Length):
-        raise ArgumentError(f"The length is that of the {' or the '.join(get_args(Length))}, not {length!r}.")
+        raise ArgumentError(f"length must be {' or '.join(map(repr, get_args(Length)))}, not {length!r}.")
     check_feather(feather)
-    tell = progress or (lambda stage, done, total: None)
+    report = progress or (lambda stage, done, total: None)
     reader = VideoReader(video)
     rate = exact_fps(reader.fps)
     settings = {"lip": "motion" if motion is not None else "audio", "length": length}
     tags = {**(metadata or {}), **provenance(settings, dubbed=True)}
-    VideoWriter(output, rate, reader.size, None, tags)  # refused now, not after the work
+    VideoWriter(output, rate, reader.size, None, tags)  # fails now rather than after the work
     renderer = FrameRenderer(model, precision=precision)
 
     sound = read_audio(audio)
     if motion is None:
-        least = reader.duration + 1 if length == "video" else 0.0
-        lips = _lips_of_sound(model, sound, least, partial(tell, "lips"))
+        min_duration = reader.duration + 1 if length == "video" else 0.0
+        lips = _lips_from_audio(model, sound, min_duration, partial(report, "lips"))
     else:
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
 
-    limit = None if length == "video" else lasting(sound.duration, rate).frames
-    expected = limit or round(reader.duration * float(rate))
+    frame_limit = None if length == "video" else lasting(sound.duration, rate).frames
+    expected = frame_limit or round(reader.duration * float(rate))
     path = follow_face(
-        islice(resample_frames(reader, rate), limit),
+        islice(resample_frames(reader, rate), frame_limit),
         float(rate),
         size=model.sizes.resolution,
         face=face,
         box=box,
         mode=crop,
-        progress=lambda done, _: tell("face", done, max(done, expected)),
+        progress=lambda done, _: report("face", done, max(done, expected)),
     )
-    own = len(path)
-    frames = limit or own
-    seconds = reader.duration if own == limit else own / float(rate)
-    warnings = [*path.warnings, *_about_length(length, sound.duration, seconds, float(rate))]
-    path = path.take(back_and_forth(own, frames).numpy())
-    pictures = islice(_there_and_back(reader, rate, own), frames)
+    source_frames = len(path)
+    frames = frame_limit or source_frames
+    seconds = reader.duration if source_frames == frame_limit else source_frames / float(rate)
+    warnings = [*path.warnings, *_length_warnings(length, sound.duration, seconds, float(rate))]
+    path = path.take(back_and_forth(source_frames, frames).numpy())
+    pictures = islice(_frames_back_and_forth(reader, rate, source_frames), frames)
     if length == "video":
         sound = fit_duration(sound, frames / rate)
     lips = fit(lips, float(rate), frames)
     prepared = time.perf_counter()
 
-    dubbed = _dubbed(pictures, path, lips.track("lip"), feather, match_colours, upscale, renderer, partial(tell, "dub"))
-    write_video(VideoWriter(output, rate, reader.size, sound, tags, on_partial=on_partial), dubbed)
+    dubbed_frames = _dub_frames(
+        pictures, path, lips.track("lip"), feather, match_colours, upscale, renderer, partial(report, "dub")
+    )
+    write_video(VideoWriter(output, rate, reader.size, sound, tags, on_partial=on_partial), dubbed_frames)
     return Dubbed(
         path=output,
         frames=frames,
@@ -196,29 +198,28 @@ def dub_pictures(
     renderer: FrameRenderer | None = None,
     progress: Progress | None = None,
 ) -> Iterator[np.ndarray]:
-    """Put lips into the frames of a video as they come: the way of `dub` without files.
+    """Render new lips into a stream of video frames: `dub` without files.
 
         path = follow_face(pictures, fps, size=model.sizes.resolution)
         for picture in dub_pictures(model, pictures, path, motion_from_audio(model, "speech.wav")):
             ...
 
     Args:
-        model: what renders.
-        pictures: (H, W, 3) each, uint8 RGB or float32 in 0..1 (a ComfyUI image): the frames that the path is about, in
-            its order.
-        path: where the face is, made by `follow_face` at the model's resolution.
-        lips: a motion with a lip track, brought to the path's frame rate; the last frame of a shorter one is held.
+        model: the model to render with.
+        pictures: frames (H, W, 3), uint8 RGB or float32 in 0..1 (a ComfyUI image), in the order of the path.
+        path: positions of the face, from `follow_face` with the model's resolution.
+        lips: a motion with a lip track; resampled to the path's frame rate, and its last frame held when it is shorter.
         feather, match_colours, upscale: as in `dub`.
-        renderer: one to use, with its precision and batch; by default a new one.
-        progress: called as progress(frames done, frames in all); what it raises ends the stream.
+        renderer: renderer to use, with its precision and batch; by default a new one.
+        progress: called as progress(frames done, frames in all); an exception it raises ends the stream.
 
     Yields:
-        A picture for each, of the same type. What lies outside of the mouth's mask, and every frame without the face,
-        equals the frame given bit for bit.
+        A picture for each frame, of the same type. Pixels outside the mouth's mask, and frames without a face, equal
+        the input bit for bit.
 
-    Raises, at once: ArgumentError for a path of another resolution or a feather out of range, MotionError for lips that
-    do not fit the model. While streaming: VideoError when there are not as many pictures as the path has frames, or
-    they have another size, PictureError for something else than pictures, OutOfMemory.
+    Raises, immediately: ArgumentError for a path of another resolution or a feather out of range, MotionError for lips
+    that do not fit the model. While streaming: VideoError when the pictures differ from the path in number or size,
+    PictureError for items that are not pictures, OutOfMemory.
     """
     if path.size != model.sizes.resolution:
         raise ArgumentError(
@@ -228,10 +229,10 @@ def dub_pictures(
     check_feather(feather)
     track = fit(_checked_lips(lips, model), path.fps, max(1, len(path))).track("lip")
     renderer = renderer or FrameRenderer(model)
-    return _dubbed(pictures, path, track, feather, match_colours, upscale, renderer, progress)
+    return _dub_frames(pictures, path, track, feather, match_colours, upscale, renderer, progress)
 
 
-def _dubbed(
+def _dub_frames(
     pictures: Iterable[np.ndarray],
     path: FacePath,
     lips: torch.Tensor,
@@ -245,27 +246,27 @@ def _dubbed(
     stretch = -1
     stream = iter(pictures)
     done = 0
-    # As many frames as are computed together, with or without a face, so that no more are ever waiting.
-    while waiting := deque(islice(stream, renderer.batch)):
-        indexes = range(done, done + len(waiting))
+    # Batches count frames with and without a face, so that at most `renderer.batch` frames are in memory.
+    while batch := deque(islice(stream, renderer.batch)):
+        indexes = range(done, done + len(batch))
         if indexes.stop > len(path):
             raise VideoError(
                 f"There are more pictures than the {counted(len(path), 'frame')} in which the face was followed."
             )
-        seen = [index for index in indexes if path.stretches[index] >= 0]
+        face_indexes = [index for index in indexes if path.stretches[index] >= 0]
         rendered: dict[int, np.ndarray] = {}
-        if seen:
-            crops = [path.crop(index, as_picture(waiting[index - done])) for index in seen]
+        if face_indexes:
+            crops = [path.crop(index, as_picture(batch[index - done])) for index in face_indexes]
             images = torch.cat([picture_to_image(crop, path.size) for crop in crops])
-            mouths = renderer.render(images, lips[seen]).add(1).div(2).clamp(0, 1)
+            mouths = renderer.render(images, lips[face_indexes]).add(1).div(2).clamp(0, 1)
             if upscale is not None:
                 mouths = upscale(mouths)
-            rendered = dict(zip(seen, mouths.permute(0, 2, 3, 1).float().cpu().numpy(), strict=True))
+            rendered = dict(zip(face_indexes, mouths.permute(0, 2, 3, 1).float().cpu().numpy(), strict=True))
         for index in indexes:
-            picture = waiting.popleft()
+            picture = batch.popleft()
             if index in rendered:
                 if match_colours and path.stretches[index] != stretch:
-                    colours, stretch = ColourMatch(_COLOURS_FOLLOW), int(path.stretches[index])
+                    colours, stretch = ColourMatch(_COLOUR_UPDATE_RATE), int(path.stretches[index])
                 landmarks = path.landmarks[index]
                 paste = PasteBack(
                     path.matrices[index],
@@ -286,40 +287,42 @@ def _dubbed(
         )
 
 
-def _lips_of_sound(model: EDTalk, sound: Audio, seconds: float, progress: Progress) -> Motion:
-    """Lips that say a sound; it is followed by silence up to `seconds`, so that the end of a video has closed lips."""
-    return motion_from_audio(model, pad_silence(sound, 0, max(0.0, seconds - sound.duration)), progress=progress)
+def _lips_from_audio(model: EDTalk, sound: Audio, min_duration: float, progress: Progress) -> Motion:
+    """Lip motion for audio padded with silence to `min_duration` seconds, so that the mouth is closed at the end."""
+    return motion_from_audio(model, pad_silence(sound, 0, max(0.0, min_duration - sound.duration)), progress=progress)
 
 
 def _checked_lips(lips: Motion, model: EDTalk) -> Motion:
     if lips.lip is None:
-        raise MotionError(f"Dubbing needs a motion with lips; this one has only {' and '.join(lips.tracks)}.")
+        raise MotionError(f"Dubbing needs a motion with a lip track; this motion has only {' and '.join(lips.tracks)}.")
     if lips.lip.shape[1] != model.sizes.lip:
         raise MotionError(
-            f"The lips have {lips.lip.shape[1]} weights a frame and this model {model.sizes.lip}: they were made for "
-            "another model."
+            f"The lip track has {lips.lip.shape[1]} weights a frame and this model needs {model.sizes.lip}: it was "
+            "made for another model."
         )
     return lips.select("lip")
 
 
-def _about_length(length: Length, sound: float, video: float, fps: float) -> list[str]:
-    """What happens to a sound and a video of other lengths (seconds), if they differ by a frame and more."""
+def _length_warnings(length: Length, sound: float, video: float, fps: float) -> list[str]:
+    """Warning about audio and video durations (seconds) that differ by a frame or more; empty otherwise."""
     if abs(sound - video) < 1 / fps:
         return []
     if length == "video":
-        happens = "the rest of the sound is cut off" if sound > video else "silence follows the sound"
+        effect = "the rest of the sound is cut off" if sound > video else "silence follows the sound"
     else:
-        happens = "the video goes back and forth" if sound > video else "the rest of the video is cut off"
-    return [f"The sound lasts {sound:.2f} s and the video {video:.2f} s: {happens}."]
+        effect = "the video goes back and forth" if sound > video else "the rest of the video is cut off"
+    return [f"The sound lasts {sound:.2f} s and the video {video:.2f} s: {effect}."]
 
 
-def _there_and_back(reader: VideoReader, fps: Fraction, count: int) -> Iterator[np.ndarray]:
-    """The frames of a video at a steady rate, `count` of them, back and forth for ever; as `back_and_forth`."""
+def _frames_back_and_forth(reader: VideoReader, fps: Fraction, count: int) -> Iterator[np.ndarray]:
+    """The first `count` frames of a video at a constant rate, in the endless order of `back_and_forth`."""
     chunk = max(1, _READ_BACK_BYTES // (3 * reader.size[0] * reader.size[1]))
     while True:
         yield from resample_frames(reader, fps)
         for stop in range(count - 1, 1, -chunk):
             start = max(1, stop - chunk)
-            begin = start / float(fps)
-            later = resample_frames(((shown - begin, picture) for shown, picture in reader.since(begin)), fps)
-            yield from reversed(list(islice(later, stop - start)))
+            start_time = start / float(fps)
+            chunk_frames = resample_frames(
+                ((timestamp - start_time, picture) for timestamp, picture in reader.since(start_time)), fps
+            )
+            yield from reversed(list(islice(chunk_frames, stop - start)))

@@ -1,4 +1,4 @@
-"""What a file is: weights, motion, preset, picture, sound or video."""
+"""File inspection: the kind and content of weights, motions, presets, pictures, audio and videos."""
 
 from __future__ import annotations
 
@@ -14,33 +14,30 @@ from .motion.presets import load_presets
 
 
 def inspect_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Tell what a file is and what it holds, as plain values that JSON can carry.
+    """Describe a file as JSON-serialisable values.
 
-    Always there: "file", "bytes" and "kind", which is one of "checkpoint", "motion", "presets", "picture", "sound" and
-    "video"; the rest depends on the kind. Raises EDTalkError (of the kind that fits best) for a file that is none of
-    these, or a damaged one.
+    "file", "bytes" and "kind" are always present; the other keys depend on the kind: "checkpoint", "motion", "presets",
+    "picture", "sound" or "video". Raises a subclass of EDTalkError for other and for damaged files.
     """
     path = Path(path)
-    looks_like = file_kind(path)
-    if looks_like in ("a folder", "an empty file"):
-        raise EDTalkError(
-            f"{path} is {looks_like}; expected weights, a motion, a preset, a picture, a sound or a video."
-        )
-    if looks_like == "a safetensors file":
-        found = _motion(path) if _safetensors_format(path) == "edtalk-motion" else _checkpoint(path)
-    elif looks_like == "JSON":
+    kind = file_kind(path)
+    if kind in ("a folder", "an empty file"):
+        raise EDTalkError(f"{path} is {kind}; expected weights, a motion, a preset, a picture, a sound or a video.")
+    if kind == "a safetensors file":
+        description = _motion(path) if _safetensors_format(path) == "edtalk-motion" else _checkpoint(path)
+    elif kind == "JSON":
         content = read_json(path, "a motion or an expression preset")
         is_motion = isinstance(content, dict) and content.get("format") == "edtalk-motion"
-        found = _motion(path) if is_motion else _presets(path)
-    elif "NumPy" in looks_like:
-        found = _presets(path)
-    elif "archive" in looks_like or "pickle" in looks_like or path.suffix.lower() in (".pt", ".pth"):
-        found = _checkpoint(path)
-    elif "picture" in looks_like:
-        found = _picture(path)
+        description = _motion(path) if is_motion else _presets(path)
+    elif "NumPy" in kind:
+        description = _presets(path)
+    elif "archive" in kind or "pickle" in kind or path.suffix.lower() in (".pt", ".pth"):
+        description = _checkpoint(path)
+    elif "picture" in kind:
+        description = _picture(path)
     else:
-        found = _media(path)
-    return {"file": str(path), "bytes": path.stat().st_size, **found}
+        description = _media(path)
+    return {"file": str(path), "bytes": path.stat().st_size, **description}
 
 
 def _safetensors_format(path: Path) -> str | None:
@@ -50,7 +47,7 @@ def _safetensors_format(path: Path) -> str | None:
         with safe_open(path, framework="pt") as content:
             return (content.metadata() or {}).get("format")
     except (SafetensorError, OSError):
-        return None  # whoever reads it next says what is wrong
+        return None  # the reader of the checkpoint reports the error
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -112,11 +109,11 @@ def _media(path: Path) -> dict[str, Any]:
     from .media.audio import read_audio
     from .media.video import VideoReader
 
-    found: dict[str, Any] = {"kind": "sound"}
+    description: dict[str, Any] = {"kind": "sound"}
     if is_video(path):
         video = VideoReader(path)
         width, height = video.size
-        found = {
+        description = {
             "kind": "video",
             "width": width,
             "height": height,
@@ -126,7 +123,8 @@ def _media(path: Path) -> dict[str, Any]:
             "sound": video.has_audio,
         }
         if not video.has_audio:
-            return found
+            return description
     audio = read_audio(path)
     sound = {"sample_rate": audio.sample_rate, "channels": len(audio.samples)}
-    return {**found, **sound} if "seconds" in found else {**found, **sound, "seconds": audio.duration}
+    # A video with sound has the duration of its pictures.
+    return {**description, **sound, "seconds": description.get("seconds", audio.duration)}

@@ -1,4 +1,4 @@
-"""EDTalk: the paper's networks put together, and what they make of a portrait."""
+"""The EDTalk model: the networks of the paper, model loading from tensors, and portrait encoding."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ logger = logging.getLogger("edtalk")
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait as the generator needs it: computed once, rendered from any number of times."""
+    """An encoded portrait: the input of the generator, computed once for any number of renderings."""
 
     latent: Tensor
     """Identity latent f_id (1,style)."""
     features: tuple[Tensor, ...]
     """Identity features f^id (1,C,px,px) at 8, 16, ..., resolution px, coarse first."""
     own: Motion
-    """The portrait's own lip, pose and expression: what stays when a track is not driven. One frame."""
+    """The portrait's own lip, pose and expression, one frame: the values of tracks that are not driven."""
 
 
 class EDTalk(TalkingHead, PartAttributes):
-    """The talking head with the parts that its files held (see `parts`), its presets and its frame rate."""
+    """The talking head with its optional parts (see `parts`), expression presets and frame rate."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__(sizes)
         self.fps = FPS
         self.presets: dict[str, tuple[float, ...]] = {}
-        """Emotion -> expression weights, absolute coordinates that hold for this model only."""
+        """Emotion -> expression weights: absolute coordinates, valid for this model only."""
         for part in PARTS:
             self.register_module(part.name, None)
 
@@ -51,13 +51,14 @@ class EDTalk(TalkingHead, PartAttributes):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> EDTalk:
-        """Build from tensors named as published (or as we save them); sizes and variant are read off the tensors.
+        """Build a model from tensors with published or bundle names; sizes and variant follow from the tensors.
 
         Tensors of a part (`audio_to_lip.*`, `pose_flow.*`) become that network. Weights that the reference never uses
-        may be there or not. The tensors are copied once, straight to `device` and `dtype` (None: each stays as it is),
-        those of parts to float32 at least. Returned in evaluation mode.
+        are optional. The tensors are copied once, directly to `device` and `dtype` (None: unchanged), those of parts
+        to float32 at least. Returns the model in evaluation mode.
 
-        Raises UnsupportedCheckpoint as `recognise` does, and when they hold no model; `source` names the tensors.
+        Raises UnsupportedCheckpoint for the reasons listed at `recognise`, and when there is no talking head among the
+        tensors; `source` names them in messages.
         """
         recognised = recognise(state, source)
         if recognised.sizes is None:
@@ -66,26 +67,26 @@ class EDTalk(TalkingHead, PartAttributes):
             )
         if recognised.unused:
             logger.warning(
-                "%s holds %d tensors that this version does not know, the first is %s: they are not used.",
+                "%s contains %d unknown tensors, the first is %s: they are ignored.",
                 source,
                 len(recognised.unused),
                 recognised.unused[0],
             )
-        # Made without memory and then given copies of the tensors: no weights are drawn only to be overwritten.
+        # Built without memory, then assigned copies of the tensors: skips a random initialisation.
         with torch.device("meta"):
             model = cls(recognised.sizes)
-        own = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
-        model.load_state_dict(own, assign=True)
-        # Parts are small, motion is float32, and the flow's inverse does not exist in half precision.
-        exact = torch.promote_types(model.dtype, torch.float32)
+        weights = {name: value.to(device, dtype, copy=True) for name, value in recognised.model.items()}
+        model.load_state_dict(weights, assign=True)
+        # Parts are small, motion is float32, and matrix inversion (pose flow) is not available in half precision.
+        part_dtype = torch.promote_types(model.dtype, torch.float32)
         for part in PARTS:
             if part.name in recognised.parts:
                 network = part.network.from_state_dict(recognised.parts[part.name])
-                setattr(model, part.name, network.to(model.device, exact))
+                setattr(model, part.name, network.to(model.device, part_dtype))
         return model.eval()
 
     def read_weights(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What a face does: images (T,3,S,S) in [-1,1] -> lip (T,20), pose (T,6), expression (T,10) or None.
+        """Read motion weights: images (T,3,S,S) in [-1,1] -> lip (T,20), pose (T,6), expression (T,10) or None.
 
         Raises ArgumentError when the images do not have the model's size.
         """
@@ -93,14 +94,14 @@ class EDTalk(TalkingHead, PartAttributes):
         return self.heads(self.enc["net_app"].latent(images.to(self.device, self.dtype)))
 
     def encode_portrait(self, image: Tensor) -> Portrait:
-        """Identity and own motion of one image (1,3,S,S) in [-1,1]. Raises ArgumentError for any other shape."""
+        """Encode one image (1,3,S,S) in [-1,1]: its identity and motion. Raises ArgumentError for another shape."""
         if image.ndim != 4 or len(image) != 1:
             raise ArgumentError(f"encode_portrait takes one image (1,3,S,S), not {tuple(image.shape)}.")
         latent, features, weights = self.encode(image)
         return Portrait(latent, tuple(features), Motion(*weights, fps=self.fps))
 
     def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor, Tensor | None]]:
-        """What `encode_portrait` and `read_weights` give, of images (B,3,S,S): latents, features, weights.
+        """Latents, features and motion weights of images (B,3,S,S): `encode_portrait` and `read_weights` in one.
 
         Raises ArgumentError when the images do not have the model's size.
         """
@@ -114,7 +115,7 @@ class EDTalk(TalkingHead, PartAttributes):
             raise ArgumentError(f"This model takes images (T,3,{size},{size}), not {tuple(images.shape)}.")
 
     def complete(self, motion: Motion | None, portrait: Portrait, frames: int | None = None) -> Motion:
-        """The motion with every track: one that is missing is the portrait's own, held.
+        """Add missing tracks to a motion: the portrait's own values, held constant.
 
         Raises MotionError when a track's width is not this model's.
         """
@@ -129,8 +130,8 @@ class EDTalk(TalkingHead, PartAttributes):
                 track = getattr(portrait.own, name).expand(length, -1)
             elif track.shape[1] != width:
                 raise MotionError(
-                    f"The {name} track has {track.shape[1]} weights a frame and this model {width}: it was made for "
-                    "another model."
+                    f"The {name} track has {track.shape[1]} weights a frame and this model needs {width}: it was made "
+                    "for another model."
                 )
             tracks[name] = track
         return Motion(**tracks, fps=motion.fps if motion is not None else self.fps)

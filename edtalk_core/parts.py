@@ -1,8 +1,8 @@
-"""The parts of a model: networks beside the talking head, which a weight file may hold or not.
+"""The parts of a model: optional networks beside the talking head, such as audio-to-lip and pose flow.
 
-This table is all that tells which parts there are. Recognising and merging files, building and growing a model, bundles
-and `edtalk info` go through it. To add a part: its network in `networks/`, a subclass of `TrackNetwork`; here a row of
-PARTS and an attribute of `PartAttributes`.
+PARTS is the only list of parts: recognising and merging files, building and growing a model, bundles and `edtalk info`
+iterate over it. To add a part, write its network in `networks/` as a subclass of `TrackNetwork`, and add a row to PARTS
+and an attribute to `PartAttributes`.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from .networks.state import TrackNetwork
 
 @dataclass(frozen=True)
 class Part:
-    """One row of the table."""
+    """An optional network of a model, and the names of its tensors in weight files."""
 
     name: str
-    """Attribute of the model that holds the network; with a dot, prefix of its tensors in a bundle."""
+    """The model's attribute for the network; followed by a dot, the prefix of its tensors in a bundle."""
     network: type[TrackNetwork]
-    """What it is; its track must be as wide as the model's."""
+    """The class of the network; its track must be as wide as the model's."""
     published_key: str | None = None
-    """Entry of a published PyTorch file that holds its tensors."""
-    own_prefixes: tuple[str, ...] = ()
-    """Prefixes by which its tensors are known in a file of this part alone, where their names lack that of the part."""
+    """Key of its tensors in a published PyTorch file."""
+    standalone_prefixes: tuple[str, ...] = ()
+    """Prefixes that identify its tensors in a file of this part alone, where names lack the part's prefix."""
 
     @property
     def prefix(self) -> str:
-        """Prefix of its tensors in a bundle, and in the state of a model."""
+        """Prefix of its tensors in a bundle and in a model's state dict."""
         return f"{self.name}."
 
     def bundled(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors under the network's own names, named as in a bundle."""
+        """Rename tensors from the network's own names to those of a bundle."""
         return {self.prefix + name: value for name, value in state.items()}
 
 
 PARTS = (
-    Part("audio_to_lip", AudioToLip, published_key="audio2lip", own_prefixes=("audio_encoder.", "mapping.")),
+    Part("audio_to_lip", AudioToLip, published_key="audio2lip", standalone_prefixes=("audio_encoder.", "mapping.")),
     Part("pose_flow", PoseFlow),
 )
 
 
 class PartAttributes:
-    """The attributes of a model that hold its parts, one for each of PARTS; None where the files held none."""
+    """The attributes of a model for its parts, one for each of PARTS; None where a part is missing."""
 
     audio_to_lip: AudioToLip | None
-    """Lip weights from sound."""
+    """Lip weights from speech."""
     pose_flow: PoseFlow | None
-    """Head motion from sound and noise."""
+    """Head motion from speech and noise."""

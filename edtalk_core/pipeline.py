@@ -1,4 +1,4 @@
-"""The whole way in one call: a portrait and a sound, a video or a motion become a video file."""
+"""The complete pipeline in one call: a portrait with audio, a video or a motion becomes a video file."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Animation:
     size: tuple[int, int]
     """(width, height) in pixels."""
     sources: Mapping[str, str]
-    """Where each track came from: "own", "audio", "video", "flow", "motion", or the expression as asked for."""
+    """Source of each track: "own", "audio", "video", "flow", "motion", or the expression as specified."""
     motion: Motion
-    """The motion that was rendered, all tracks."""
+    """The rendered motion, with all tracks."""
     precision: str
     """Precision of the computation: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
     """Seconds spent: "prepare" (reading, cropping, encoding, motion) and "render" (frames and file)."""
     warnings: tuple[str, ...]
-    """Problems that did not stop it: a doubtful crop, frames without a face."""
+    """Non-fatal problems, such as a doubtful crop or frames without a face."""
 
 
 def animate(
@@ -81,42 +81,43 @@ def animate(
     save_motion_to: str | os.PathLike[str] | None = None,
     progress: StageProgress | None = None,
 ) -> Animation:
-    """Make a portrait talk: render a driver's motion with it into a video with the driver's sound.
+    """Animate a portrait: render the motion of a driver into a video with the driver's audio.
 
-    The video has round(duration * fps) frames, where the duration is that of the sound; without sound, that of the
-    driver video, else that of the motion. A head that is shorter goes back and forth, other tracks hold their end.
+    The video has round(duration * fps) frames, where the duration is that of the audio; without audio, that of the
+    driver video, else that of the motion. A shorter head motion is played back and forth; other tracks hold their last
+    frame.
 
     Args:
-        model: lips from sound need its audio-to-lip network, pose "flow" its pose flow.
-        portrait: whatever `read_picture` takes; the face is found and cropped.
-        driver: a sound, or a video whose face and sound are used; None with a `motion`.
-        output: .mp4, .mov or .mkv; it appears under its name when it is complete.
-        motion: a motion, or the file of one, whose tracks are used where nothing else is asked for.
+        model: lips from audio require an audio-to-lip network, pose "flow" a pose flow.
+        portrait: any input of `read_picture`; the face is detected and cropped.
+        driver: audio, or a video whose face and audio are used; may be None with a `motion`.
+        output: .mp4, .mov or .mkv; written atomically.
+        motion: a motion or motion file whose tracks are used by default.
         lip: "own" (as in the portrait), "audio" or "video" (the driver's). By default the motion's, else the driver's.
         pose: "still" or "own" (held as in the portrait), "video" (`pose_video`, else the driver), "flow" (sampled from
-            the pose flow to suit the sound, if there is one). By default the motion's, else a video's, else "flow" if
-            there is a sound, else "still".
-        pose_video: a video whose face moves the head.
-        expression: "own", "video", an emotion with a strength ("happy:0.8"), the file of a preset, or a timeline as
-            text or file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
-        seed: of the pose flow.
-        temperature: of the pose flow, 0 or more.
-        fps: frames a second; by default the motion's if there is one, else the model's.
-        silence_before: seconds of silence put in front of the sound.
-        silence_after: seconds of silence put at its end.
-        face: which face of the portrait, `box` and `crop`: as in `crop_portrait`.
+            the pose flow, to match the audio if there is any). By default the motion's, else a video's, else "flow" if
+            there is audio, else "still".
+        pose_video: a video whose head motion is used.
+        expression: "own", "video", an emotion with a strength ("happy:0.8"), a preset file, or a timeline as text or
+            file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
+        seed: random seed of the pose flow.
+        temperature: temperature of the pose flow, 0 or more.
+        fps: frames per second; by default the motion's, else the model's.
+        silence_before: seconds of silence to add before the audio.
+        silence_after: seconds of silence to add after it.
+        face: which face of the portrait, when there are several; see `crop_portrait`, also for `box` and `crop`.
         box: (left, top, right, bottom) of the face, forehead to chin, in the portrait's pixels.
-        crop: how the portrait is cropped.
-        precision: of the computation, as in `Renderer`.
-        save_motion_to: where to write the motion that is rendered, .safetensors or .json.
-        progress: told how far each stage is; it cancels by raising.
+        crop: cropping mode of the portrait.
+        precision: precision of the computation, as in `Renderer`.
+        save_motion_to: file to save the rendered motion in, .safetensors or .json.
+        progress: callback for the progress of each stage; cancels by raising.
 
     Raises:
-        ArgumentError: arguments that contradict each other or ask for what the driver or model does not have.
-        EDTalkError: of the kind that fits, when an input cannot be read or the output not be written.
+        ArgumentError: contradictory arguments, or a source that the driver or model does not have.
+        EDTalkError: an input cannot be read or the output cannot be written (raised as a subclass).
 
-    When it fails or is cancelled while frames are rendered, those that are there stay playable in a file beside the
-    output whose name says "partial"; a warning on the logger "edtalk" names it (see `VideoWriter`).
+    After a failure or cancellation while rendering, the finished frames remain as a playable file beside the output
+    with "partial" in its name; a warning on the logger "edtalk" names it (see `VideoWriter`).
     """
     started = time.perf_counter()
     output = Path(output)
@@ -124,8 +125,8 @@ def animate(
     for target in (output, *([Path(save_motion_to)] if save_motion_to is not None else [])):
         check_not_an_input(target, inputs)
     if driver is None and motion is None:
-        raise ArgumentError("There is nothing to animate with: give a sound or a video as driver, or a motion.")
-    tell = progress or _tell_nobody
+        raise ArgumentError("There is nothing to animate with: pass a sound or a video as driver, or a motion.")
+    report = progress or (lambda stage, done, total: None)
 
     drivers = read_drivers(driver, motion, pose_video, silence_before, silence_after)
     sources: dict[str, Source] = {
@@ -136,20 +137,21 @@ def animate(
     names = {track: source.name for track, source in sources.items()}
     rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
     size = (model.sizes.resolution, model.sizes.resolution)
-    writer = VideoWriter(output, rate, size, drivers.sound, provenance(_settings(sources)))  # refused before the work
+    # Created first, so that an unusable output fails before the work.
+    writer = VideoWriter(output, rate, size, drivers.sound, provenance(_settings(sources)))
 
     encoded, cropped = portrait_from_picture(model, read_picture(portrait), face=face, box=box, crop=crop)
-    recordings, warnings = read_recordings(model, sources.values(), tell)
+    recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
-    motions = recordings | compose(model, sources.values(), encoded.own, length, tell)
+    motions = recordings | compose(model, sources.values(), encoded.own, length, report)
     tracks = {track: motions[source] for track, source in sources.items() if source in motions}
-    made = assemble(model, encoded, tracks, length)
+    rendered_motion = assemble(model, encoded, tracks, length)
     if save_motion_to is not None:
-        save_motion(made, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
+        save_motion(rendered_motion, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
     prepared = time.perf_counter()
 
     renderer = Renderer(model, encoded, precision=precision)
-    write_video(writer, renderer.pictures(made, progress=partial(tell, "render")))
+    write_video(writer, renderer.pictures(rendered_motion, progress=partial(report, "render")))
     finished = time.perf_counter()
     return Animation(
         path=output,
@@ -158,7 +160,7 @@ def animate(
         duration=length.frames / float(rate),
         size=size,
         sources=names,
-        motion=made,
+        motion=rendered_motion,
         precision=renderer.precision,
         timings={"prepare": prepared - started, "render": finished - prepared},
         warnings=tuple([cropped.warning] if cropped.warning else []) + tuple(warnings),
@@ -167,23 +169,23 @@ def animate(
 
 @dataclass(frozen=True)
 class Drivers:
-    """The driver, motion and pose video of an animation, opened but not yet read; None for each that is missing."""
+    """The driver, motion and pose video of an animation, opened but not yet read; None where missing."""
 
     sound: Audio | None = None
-    """The driver's sound, with silence before and after it."""
+    """The driver's audio, with silence before and after it."""
     video: FromVideo | None = None
     video_seconds: float = 0.0
     motion: FromMotion | None = None
     pose_video: FromVideo | None = None
 
     def seconds(self, recordings: Mapping[Source, Motion]) -> dict[str, float]:
-        """How long each lasts, by the names of `motion.length`; a video that was read, as long as what was read."""
+        """Durations by the names of `motion.length`; for a video that was read, the duration of its recording."""
         seconds = {}
         if self.sound is not None:
             seconds["audio"] = self.sound.duration
         if self.video is not None:
-            read = recordings.get(self.video)
-            seconds["video"] = read.duration if read is not None else self.video_seconds
+            recording = recordings.get(self.video)
+            seconds["video"] = recording.duration if recording is not None else self.video_seconds
         if self.motion is not None:
             seconds["motion"] = self.motion.motion.duration
         return seconds
@@ -196,7 +198,7 @@ def read_drivers(
     silence_before: float,
     silence_after: float,
 ) -> Drivers:
-    """Open the drivers of an animation, given as to `animate`. Raises EDTalkError of the kind that fits."""
+    """Open the drivers of an animation; arguments as in `animate`. Raises EDTalkError for unreadable files."""
     video, video_seconds, has_sound = None, 0.0, driver is not None
     if isinstance(driver, (str, os.PathLike)) and is_video(driver):
         reader = VideoReader(driver)
@@ -205,7 +207,7 @@ def read_drivers(
     if driver is not None and has_sound:
         sound = pad_silence(read_audio(driver), silence_before, silence_after)
     elif silence_before or silence_after:
-        raise ArgumentError("Silence is added to a sound, and there is none here; leave the silence out.")
+        raise ArgumentError("Silence is added to a sound, and there is none; leave the silence out.")
     loaded = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     return Drivers(
         sound=sound,
@@ -216,84 +218,80 @@ def read_drivers(
     )
 
 
-def lip_source(asked: LipSource | None, drivers: Drivers) -> Source:
-    """The source of the lips that `animate(lip=asked)` means. Raises ArgumentError for one that is missing."""
+def lip_source(name: LipSource | None, drivers: Drivers) -> Source:
+    """Resolve the lip source `animate(lip=name)`. Raises ArgumentError for a missing one."""
     sound = FromSound(drivers.sound) if drivers.sound is not None else None
-    if asked is None:
+    if name is None:
         if drivers.motion is not None and drivers.motion.motion.lip is not None:
             return drivers.motion
         return drivers.video or sound or Own()
-    if asked == "own":
+    if name == "own":
         return Own()
-    if asked == "video":
+    if name == "video":
         if drivers.video is None:
-            raise ArgumentError("Lips from video need a video as driver, and there is none here.")
+            raise ArgumentError("Lips from video need a video as driver, and there is none.")
         return drivers.video
-    if asked == "audio":
+    if name == "audio":
         if sound is None:
-            raise ArgumentError("Lips from audio need a sound as driver, or a video that has one; there is none here.")
+            raise ArgumentError("Lips from audio need a sound as driver, or a video with sound; there is none.")
         return sound
-    raise ArgumentError(f"Lips come from {', '.join(get_args(LipSource))}, not {asked!r}.")
+    raise ArgumentError(f"lip must be one of {', '.join(get_args(LipSource))}, not {name!r}.")
 
 
 def pose_source(
-    asked: PoseSource | None, drivers: Drivers, model: EDTalk, seed: int = 0, temperature: float = 1.0
+    name: PoseSource | None, drivers: Drivers, model: EDTalk, seed: int = 0, temperature: float = 1.0
 ) -> Source:
-    """The source of the head motion that `animate(pose=asked)` means. Raises ArgumentError for one that is missing."""
+    """Resolve the head motion source `animate(pose=name)`. Raises ArgumentError for a missing one."""
     flow = FromFlow(drivers.sound, seed, temperature) if model.pose_flow is not None else None
     if drivers.pose_video is not None:
-        if asked not in (None, "video"):
-            raise ArgumentError(f"A pose video moves the head, so the pose cannot be {asked!r}; leave one of them out.")
+        if name not in (None, "video"):
+            raise ArgumentError(f"A pose video drives the head, so pose cannot be {name!r}; leave one of them out.")
         return drivers.pose_video
-    if asked is None:
+    if name is None:
         if drivers.motion is not None and drivers.motion.motion.pose is not None:
             return drivers.motion
         if drivers.video is not None:
             return drivers.video
         return flow if flow is not None and drivers.sound is not None else Own()
-    if asked in ("still", "own"):
+    if name in ("still", "own"):
         return Own()
-    if asked == "video":
+    if name == "video":
         if drivers.video is None:
-            raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none here.")
+            raise ArgumentError("A pose from video needs a pose video, or a video as driver; there is none.")
         return drivers.video
-    if asked == "flow":
+    if name == "flow":
         if flow is None:
             raise ArgumentError(
-                "This model has no pose flow, so it cannot make up a head motion; choose still or video."
+                "This model has no pose flow, so it cannot generate head motion; choose still or video."
             )
         return flow
-    raise ArgumentError(f"A pose is one of {', '.join(get_args(PoseSource))}, not {asked!r}.")
+    raise ArgumentError(f"pose must be one of {', '.join(get_args(PoseSource))}, not {name!r}.")
 
 
-def expression_source(asked: str | None, drivers: Drivers) -> Source:
-    """The source of the expression that `animate(expression=asked)` means: everything but "own" and "video" is words.
+def expression_source(name: str | None, drivers: Drivers) -> Source:
+    """Resolve the expression source `animate(expression=name)`: "own", "video", else a preset or timeline.
 
-    Raises ArgumentError for a video that is missing. Whether the words mean something is for the source to say.
+    Raises ArgumentError for a missing video. Presets and timelines are validated by the source.
     """
-    if asked is None:
+    if name is None:
         if drivers.motion is not None and drivers.motion.motion.expression is not None:
             return drivers.motion
         return drivers.video or Own()
-    asked = asked.strip()
-    if asked == "own":
+    name = name.strip()
+    if name == "own":
         return Own()
-    if asked == "video":
+    if name == "video":
         if drivers.video is None:
-            raise ArgumentError("An expression from video needs a video as driver, and there is none here.")
+            raise ArgumentError("An expression from video needs a video as driver, and there is none.")
         return drivers.video
-    if asked == "motion":
-        raise ArgumentError("'motion' is no emotion; leave the expression out to use that of the motion.")
-    return Written(asked)
+    if name == "motion":
+        raise ArgumentError("'motion' is not an emotion; leave the expression out to use that of the motion.")
+    return Written(name)
 
 
 def _settings(sources: Mapping[str, Source]) -> dict[str, object]:
-    """The sources as a video's tags name them: without folders, which may be private."""
+    """The sources for a video's tags, without folder names, which may be private."""
     settings: dict[str, object] = {track: source.name for track, source in sources.items()}
     settings["expression"] = os.path.basename(sources["expression"].name)
     pose = sources["pose"]
     return settings | ({"seed": pose.seed, "temperature": pose.temperature} if isinstance(pose, FromFlow) else {})
-
-
-def _tell_nobody(stage: str, done: int, total: int | None) -> None:
-    pass

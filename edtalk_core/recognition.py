@@ -1,4 +1,4 @@
-"""Which networks a set of tensors is, and their sizes, read off names and shapes alone."""
+"""Recognition of networks and their sizes from the names and shapes of tensors."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .networks.state import matching_tensors
 from .networks.talking_head import TalkingHead
 from .parts import PARTS
 
-_NEVER_USED = re.compile(
+_UNUSED_NAMES = re.compile(
     r".*\.kernel"  # constants of the architecture
     r"|dec\.to_rgb1\..*|dec\.conv1\.noise\.weight|dec\.convs\.\d+\.noise\.weight"
     r"|dec\.fineadainresblock\.\d+\.(conv1|norm1)\..*"
 )
-"""Tensors of the published files that inference does without."""
+"""Tensors of the published files that inference never uses."""
 
-# Checked in this order: names that only this kind of file has, and what to call it.
-_FOREIGN = (
+# (pattern of tensor names, kind of file), checked in this order.
+_OTHER_MODELS = (
     (r"face_encoder_blocks\.|face_decoder_blocks\.", "a Wav2Lip checkpoint"),
     (r"dec\.direction\.weight|gen\.dec\.direction", "a LIA checkpoint (EDTalk's ancestor, without its banks)"),
     (r"model\.diffusion_model\.|first_stage_model\.|cond_stage_model\.|conditioner\.", "a Stable Diffusion checkpoint"),
@@ -42,31 +42,31 @@ _FOREIGN = (
 
 @dataclass(frozen=True)
 class Recognised:
-    """The networks that a set of tensors is."""
+    """The networks among a set of tensors."""
 
     sizes: ModelSizes | None
-    """Sizes of the model; None when only parts are there."""
+    """Sizes of the model; None when there are only parts."""
     model: dict[str, Tensor]
     """The tensors of the talking head alone, under its own names; empty when `sizes` is None."""
     parts: dict[str, dict[str, Tensor]]
-    """By the name of each of PARTS that is there, its tensors under the network's own names."""
+    """Name of a part -> its tensors under the network's own names, for each part that is present."""
     unused: tuple[str, ...]
-    """Names that no network here knows; weights of the published files that inference does without are not listed."""
+    """Names of unknown tensors; weights of the published files that inference never uses are not listed."""
 
     @property
     def variant(self) -> str:
-        """ "edtalk" or "lip_pose": the model if there is one, else the name of the first part."""
+        """Variant of the model, "edtalk" or "lip_pose"; without a model, the name of the first part."""
         return self.sizes.variant if self.sizes else next(iter(self.parts))
 
     @property
     def labels(self) -> list[str]:
-        """What is there, for messages: "a model", "a pose flow"."""
+        """Names of the networks for messages: "a model", "a pose flow"."""
         model = [TalkingHead.LABEL] if self.sizes else []
         return model + [part.network.LABEL for part in PARTS if part.name in self.parts]
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that inference uses, named as in a bundle: the talking head's own names, `pose_flow.*`."""
+        """All tensors that inference uses, under the names of a bundle: the talking head's own names, `pose_flow.*`."""
         tensors = dict(self.model)
         for part in PARTS:
             tensors |= part.bundled(self.parts.get(part.name, {}))
@@ -74,17 +74,17 @@ class Recognised:
 
 
 def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recognised:
-    """Tell which networks the tensors are and check that each is complete and fits together.
+    """Identify the networks among tensors, and check that each is complete and that their sizes match.
 
-    Names as published or as in a bundle; a lone Audio2Lip needs no prefix. `source` names the tensors in messages.
-    Raises UnsupportedCheckpoint: for a foreign file (saying what it looks like), for missing tensors (the first and
-    how many), for shapes that contradict each other, and for number types that are not floating point.
+    Names may be those of the published files or of a bundle; a separate Audio2Lip needs no prefix. `source` names the
+    tensors in messages. Raises UnsupportedCheckpoint for the weights of another model (named in the message), for
+    missing tensors (their number and the first), for contradictory shapes, and for non-floating-point types.
     """
-    for pattern, kind in _FOREIGN:
+    for pattern, kind in _OTHER_MODELS:
         match = next((name for name in tensors if re.match(pattern, name)), None)
         if match is not None:
             raise UnsupportedCheckpoint(
-                f"{source} looks like {kind}: it holds {match}. Expected EDTalk's tensors, such as "
+                f"{source} looks like {kind}: it contains {match}. Expected EDTalk's tensors, such as "
                 "enc.net_app.convs.0.0.weight."
             )
     named = {_bundle_name(name): value for name, value in tensors.items()}
@@ -92,7 +92,7 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
     model: dict[str, Tensor] = {}
     if any(name.startswith(TalkingHead.PREFIXES) for name in named):
         sizes = TalkingHead.sizes_of(named, source)["sizes"]
-        # On the meta device: names and shapes of the very network that will hold the tensors, without any memory.
+        # On the meta device: the names and shapes of the network, without allocating memory.
         with torch.device("meta"):
             head = TalkingHead(sizes)
         model = matching_tensors(head, named, f"{source} is an EDTalk checkpoint")
@@ -106,16 +106,16 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
     if not used:
         names = ", ".join(list(tensors)[:4]) or "nothing"
         raise UnsupportedCheckpoint(
-            f"{source} is not an EDTalk checkpoint: it holds {len(tensors)} tensors such as {names}. Expected names "
+            f"{source} is not an EDTalk checkpoint: it contains {len(tensors)} tensors such as {names}. Expected names "
             "such as enc.net_app.convs.0.0.weight, lip_fc.2.weight or audio_encoder.0.conv_block.0.weight."
         )
-    unused = tuple(name for name in named if name not in used and not _NEVER_USED.fullmatch(name))
+    unused = tuple(name for name in named if name not in used and not _UNUSED_NAMES.fullmatch(name))
     return replace(recognised, unused=unused)
 
 
 def _bundle_name(name: str) -> str:
-    """The name that a tensor of a part has in a bundle, where its file holds that part alone."""
-    return next((part.prefix + name for part in PARTS if name.startswith(part.own_prefixes)), name)
+    """Name of a tensor in a bundle: adds the part's prefix to names from a file of that part alone."""
+    return next((part.prefix + name for part in PARTS if name.startswith(part.standalone_prefixes)), name)
 
 
 def _recognise_parts(

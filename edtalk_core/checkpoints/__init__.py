@@ -1,4 +1,4 @@
-"""Weight files: read safely, recognise, convert to one bundle, download the published ones, load a model."""
+"""Weight files: safe reading, conversion to bundles, download of the published files, model loading."""
 
 from .bundle import convert, write_bundle
 from .loading import load_model

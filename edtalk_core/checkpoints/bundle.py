@@ -1,4 +1,4 @@
-"""One .safetensors file with everything a model needs: the bundle. Written whole or not at all."""
+"""Bundles: single .safetensors files with a complete model. Conversion, merging and atomic writing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def write_bundle(
     metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Write a bundle: a model, or tensors under the names of a bundle, with `metadata`. Returns the path.
+    """Write a model, or tensors under the names of a bundle, as a bundle with `metadata`. Returns the path.
 
     Tensors that inference does not use are left out. A model's fps and presets become metadata; for tensors they are
-    taken from `metadata`, as are all other keys. format, format_version, variant and sizes are set here. `dtype`
-    (float32, bfloat16 or float16) is what the numbers are stored as; None keeps each as it is.
+    taken from `metadata`, as are all other keys. format, format_version, variant and sizes are always set. `dtype`
+    (float32, bfloat16 or float16) is the type to store numbers in; None leaves them unchanged.
 
-    The file appears under its name only when it is complete. Raises ArgumentError for an ending other than
-    .safetensors, for a dtype that is not one of the three or does not hold the values, UnsupportedCheckpoint for
-    tensors that are no EDTalk model or not finite, EDTalkError when the disk refuses.
+    The file is written atomically. Raises ArgumentError for a suffix other than .safetensors, for another dtype or one
+    that cannot represent the values; UnsupportedCheckpoint for tensors that are not an EDTalk model or not finite;
+    EDTalkError when the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
@@ -53,7 +53,7 @@ def write_bundle(
     else:
         values |= bundle_metadata(sizes, read_fps(values, str(path)), read_presets(values, sizes, str(path)))
 
-    tensors = {name: _stored(name, value, dtype) for name, value in recognised.tensors.items()}
+    tensors = {name: _convert_tensor(name, value, dtype) for name, value in recognised.tensors.items()}
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -66,18 +66,20 @@ def write_bundle(
     return path
 
 
-def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+def _convert_tensor(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     value = value.detach().contiguous()
     if not value.is_floating_point():
         return value
     if not bool(torch.isfinite(value).all()):
-        raise UnsupportedCheckpoint(f"The tensor {name} holds NaN or infinite values: these weights are spoilt.")
+        raise UnsupportedCheckpoint(f"The tensor {name} holds NaN or infinite values: these weights are corrupted.")
     if dtype is None or value.dtype == dtype:
         return value
-    stored = value.to(dtype)
-    if not bool(torch.isfinite(stored).all()):
-        raise ArgumentError(f"{dtype} cannot hold the values of {name} (up to {value.abs().max():g}); use bfloat16.")
-    return stored
+    converted = value.to(dtype)
+    if not bool(torch.isfinite(converted).all()):
+        raise ArgumentError(
+            f"{dtype} cannot represent the values of {name} (up to {value.abs().max():g}); use bfloat16."
+        )
+    return converted
 
 
 def convert(
@@ -87,33 +89,33 @@ def convert(
     dtype: torch.dtype | None = None,
     presets: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """Make one bundle of weight files, such as EDTalk.pt and Audio2Lip.pt. Returns the path of the bundle.
+    """Convert weight files, such as EDTalk.pt and Audio2Lip.pt, to one bundle. Returns the path of the bundle.
 
-    Optimiser states, discriminators and weights that inference never uses are left out. The metadata names each source
-    with its SHA-256. `presets` (emotion -> expression weights) take the place of those in the files. `dtype` as in
-    `write_bundle`, which also tells the errors; others are those of `read_checkpoint`
-    and `merge`, and ArgumentError when the target is one of the sources.
+    Optimiser states, discriminators and weights that inference never uses are left out. The metadata lists the sources
+    with their SHA-256. `presets` (emotion -> expression weights) replace those of the files. `dtype`: see
+    `write_bundle`. Raises the errors of `write_bundle`, `read_checkpoint` and `merge`, and ArgumentError when the
+    target is one of the sources.
     """
     target = Path(target)
     if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
         raise ArgumentError(f"{target} is one of the files to convert; choose another name for the result.")
     checkpoints = [read_checkpoint(source) for source in sources]
     tensors, metadata = merge(checkpoints)
-    listed = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
-    metadata = metadata | {"sources": json.dumps(listed)}
+    source_hashes = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
+    metadata = metadata | {"sources": json.dumps(source_hashes)}
     if presets is not None:
         metadata["presets"] = json.dumps(presets)
     return write_bundle(target, tensors, metadata=metadata, dtype=dtype)
 
 
 def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """One model out of one or several files: tensors under the names of a bundle, and metadata.
+    """Merge the files of a model: tensors under the names of a bundle, and metadata.
 
-    The metadata is that of the bundle which holds the model; a model of the published sizes that comes without gets the
+    The metadata is that of the bundle with the model; a model of the published sizes without metadata gets the
     published expression presets and licence.
 
-    Raises UnsupportedCheckpoint when a file is unknown, incomplete or of a newer format, or none holds a model;
-    ArgumentError when two files hold the same part.
+    Raises UnsupportedCheckpoint when a file is unknown, incomplete or of a newer format, or none contains a model;
+    ArgumentError when two files contain the same network.
     """
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""The published files: what they are, where they are said to lie, and what their licence is known to be."""
+"""Catalogue of the published files: contents, repositories, licence, and the local models folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LICENSE = (
     "Published by the authors of EDTalk in the repository tanshuai0219/EDTalk under Apache-2.0, but derived from LIA "
     "(CC BY-NC 4.0) and Wav2Lip (non-commercial use): not cleared for commercial use."
 )
-"""What is known about the licence of the published weights."""
+"""Licence of the published weights, as far as it is known."""
 
 REPOSITORIES = ("tanshuai0219/EDTalk", "tanhshuai0219/EDTalk")
-"""Hugging Face repositories to try, in this order: the author's answers name the first, the README the second."""
+"""Hugging Face repositories to try, in this order: from the author's answers, and from the README."""
 
 REPOSITORY_VARIABLE = "EDTALK_HUB_REPO"
-"""Environment variable that names another repository, `owner/name`; HF_ENDPOINT names another host."""
+"""Environment variable for another repository, `owner/name`. (HF_ENDPOINT sets another host.)"""
 
 FOLDERS = ("ckpts/", "")
-"""Folders of a repository in which the files are looked for."""
+"""Folders of a repository to search for the files."""
 
 
 @dataclass(frozen=True)
@@ -45,35 +45,33 @@ FILES = {
 """Published files by name."""
 
 MODELS = {"edtalk": ("EDTalk.pt", "Audio2Lip.pt"), "edtalk_lip_pose": ("EDTalk_lip_pose.pt", "Audio2Lip.pt")}
-"""Published models by the name that `load_model` takes: the files each is made of."""
+"""Names of published models for `load_model` -> their files."""
 
 
 def published_files(name: str) -> tuple[str, ...]:
-    """File names behind the name of a model ("edtalk") or of a file ("EDTalk.pt"). ArgumentError for another name."""
+    """Files of a model ("edtalk"), or the file of that name ("EDTalk.pt"). Raises ArgumentError for other names."""
     if name in FILES:
         return (name,)
     if name not in MODELS:
-        raise ArgumentError(f"There is no published file {name!r}; there are {', '.join((*MODELS, *FILES))}.")
+        raise ArgumentError(f"There is no published file {name!r}; available are {', '.join((*MODELS, *FILES))}.")
     return MODELS[name]
 
 
 def repositories(repository: str | None = None) -> tuple[str, ...]:
-    """Where to look: `repository` if given, else $EDTALK_HUB_REPO, else the published ones.
+    """Repositories to download from: `repository`, else $EDTALK_HUB_REPO, else the published ones.
 
     Raises ArgumentError unless the name is of the form `owner/name`.
     """
-    chosen = repository or os.environ.get(REPOSITORY_VARIABLE)
-    if not chosen:
+    name = repository or os.environ.get(REPOSITORY_VARIABLE)
+    if not name:
         return REPOSITORIES
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", chosen):
-        raise ArgumentError(
-            f"A Hugging Face repository is named owner/name; {chosen!r} is not ({REPOSITORY_VARIABLE})."
-        )
-    return (chosen,)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ArgumentError(f"A Hugging Face repository is named owner/name; {name!r} is not ({REPOSITORY_VARIABLE}).")
+    return (name,)
 
 
 def models_folder() -> Path:
-    """Where downloaded files are kept: $EDTALK_HOME, else `edtalk` in the user's cache folder of the platform."""
+    """Folder for downloaded files: $EDTALK_HOME, else `edtalk` in the platform's user cache folder."""
     home = os.environ.get("EDTALK_HOME")
     if home:
         return Path(home).expanduser()

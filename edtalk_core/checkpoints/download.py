@@ -1,4 +1,4 @@
-"""Fetch the published files from Hugging Face: resumable, cancellable, and checked against what came before."""
+"""Download of the published files from Hugging Face: resumable, cancellable, verified by SHA-256."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .reading import Checkpoint, file_sha256
 logger = logging.getLogger("edtalk")
 
 RECORD = "edtalk_files.json"
-"""In a folder of downloaded files: file name -> sha256, size and source of the file first used there."""
+"""Record in a folder of downloaded files: file name -> sha256, size and source of the file first used there."""
 
-ANSWER_TIMEOUT = 12.0
-"""Seconds within which a host must answer, its name look-up and all its addresses included."""
+RESPONSE_TIMEOUT = 12.0
+"""Seconds until a host must respond, including DNS look-up and connection attempts to all its addresses."""
 
-MAX_RESUMPTIONS = 20
-"""How often a transfer that breaks off, but gets on each time, is taken up again."""
+MAX_ATTEMPTS = 20
+"""Maximum number of attempts at a transfer that is interrupted, but makes progress each time."""
 
 Result = TypeVar("Result")
 
@@ -42,21 +42,21 @@ def download(
     repository: str | None = None,
     endpoint: str | None = None,
 ) -> Path:
-    """Fetch a published file, such as "EDTalk.pt", unless it is there already. Returns its path in `folder`.
+    """Download a published file, such as "EDTalk.pt", unless it exists. Returns its path in `folder`.
 
-    `folder`: None is `models_folder()`. `progress` is called with the bytes done and in all, first with what an earlier
-    attempt left. It cancels by raising; the part that was fetched stays and is resumed next time. `repository`
-    ("owner/name") and `endpoint` (a URL) replace the published repositories, which $EDTALK_HUB_REPO does too, and the
-    Hugging Face host, which $HF_ENDPOINT does too.
+    `folder`: None is `models_folder()`. `progress` is called with the downloaded and total bytes, starting from those
+    of an earlier attempt. It cancels by raising; the partial file remains and is resumed next time. `repository`
+    ("owner/name", also $EDTALK_HUB_REPO) replaces the published repositories, `endpoint` (a URL, also $HF_ENDPOINT) the
+    Hugging Face host.
 
-    The SHA-256 of the file is checked against the one that the host announces, and recorded; a later download that
-    brings another file is refused until that record is removed.
+    The SHA-256 of the file is checked against the one announced by the host, and recorded; a later download of a
+    different file is refused until the record is removed.
 
-    Raises DownloadError, naming the file, every source tried and the folder to put it in by hand; ArgumentError for a
-    name that was not published or a repository that is not of the form owner/name.
+    Raises DownloadError, with the file, all sources tried and the folder for a manual download; ArgumentError for a
+    file that was not published, or a repository that is not of the form owner/name.
     """
     if name not in FILES:
-        raise ArgumentError(f"{name!r} is not a published file; those are {', '.join(FILES)}.")
+        raise ArgumentError(f"{name!r} is not a published file; available are {', '.join(FILES)}.")
     folder = Path(folder) if folder is not None else models_folder()
     target = folder / name
     sources = [(repo, path + name) for repo in repositories(repository) for path in FOLDERS]
@@ -64,8 +64,8 @@ def download(
     if target.exists():
         if recorded and file_sha256(target) != recorded["sha256"]:
             raise DownloadError(
-                f"{target} is not the file that was first used here (from {recorded['source']}). Delete it to fetch it "
-                f"again, or delete its entry in {folder / RECORD} to keep it."
+                f"{target} is not the file that was first used here (from {recorded['source']}). Delete it to download "
+                f"it again, or delete its entry in {folder / RECORD} to keep it."
             )
         return target
 
@@ -74,34 +74,34 @@ def download(
         partials.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(
-            f"{name} cannot be put into {folder} ({error.strerror}); choose a folder with EDTALK_HOME."
+            f"{name} cannot be written to {folder} ({error.strerror}); choose another folder with EDTALK_HOME."
         ) from error
-    with _only_download(partials / f"{name}.lock", name):
-        tried = []
+    with _download_lock(partials / f"{name}.lock", name):
+        attempts = []
         for repo, path in sources:
             try:
-                partial, found = _fetch(repo, path, partials, recorded, endpoint, progress)
+                partial, entry = _fetch(repo, path, partials, recorded, endpoint, progress)
             except _SourceError as failure:
-                tried.append(f"{repo}/{path}: {failure}")
-                if failure.unreachable:  # All sources are on the same host.
+                attempts.append(f"{repo}/{path}: {failure}")
+                if failure.unreachable:  # all sources are on the same host
                     break
                 continue
             partial.replace(target)
-            _write_record(folder, name, found)
+            _write_record(folder, name, entry)
             return target
-    untried = [f"{repo}/{path}" for repo, path in sources[len(tried) :]]
+    untried = [f"{repo}/{path}" for repo, path in sources[len(attempts) :]]
     if untried:
-        tried.append(f"not tried, being on the same host: {', '.join(untried)}")
+        attempts.append(f"not tried, being on the same host: {', '.join(untried)}")
     raise DownloadError(
-        f"{name} could not be downloaded. Put it into {folder} by hand, or name another source with EDTALK_HUB_REPO "
-        f"or HF_ENDPOINT. Tried at {_host(endpoint)}: {'; '.join(tried)}."
+        f"{name} could not be downloaded. Put it into {folder} by hand, or set another source with EDTALK_HUB_REPO "
+        f"or HF_ENDPOINT. Tried at {_host(endpoint)}: {'; '.join(attempts)}."
     )
 
 
 def check_hash(checkpoint: Checkpoint) -> None:
-    """Warn when a published file is not the one first used in its folder; in the models folder, record the first one.
+    """Warn when a published file differs from the one first used in its folder; in the models folder, record new ones.
 
-    Files by other names and in folders without a record are left alone.
+    Files with other names, and in folders without a record, are ignored.
     """
     folder, name = checkpoint.path.parent, checkpoint.path.name
     if name not in FILES:
@@ -110,7 +110,7 @@ def check_hash(checkpoint: Checkpoint) -> None:
     if recorded is None:
         if folder.resolve() == models_folder().resolve():
             size = checkpoint.path.stat().st_size
-            _write_record(folder, name, {"sha256": checkpoint.sha256, "size": size, "source": "put there by hand"})
+            _write_record(folder, name, {"sha256": checkpoint.sha256, "size": size, "source": "copied by hand"})
     elif recorded["sha256"] != checkpoint.sha256:
         logger.warning(
             "%s is not the file that was first used here (from %s). If that is not intended, delete it and download "
@@ -122,7 +122,7 @@ def check_hash(checkpoint: Checkpoint) -> None:
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    """What was first used in a folder: file name -> {"sha256", "size", "source"}. Empty without a readable record."""
+    """Read the record of a folder: file name -> {"sha256", "size", "source"}. Empty without a readable record."""
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
         return {
@@ -135,17 +135,17 @@ def read_record(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _write_record(folder: Path, name: str, found: dict[str, Any]) -> None:
-    record = read_record(folder) | {name: found}
+def _write_record(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    record = read_record(folder) | {name: entry}
     try:
         with atomic_write(folder / RECORD) as partial:
             partial.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    except OSError as error:  # a read-only models folder is no reason not to use what is in it
+    except OSError as error:  # the files of a read-only models folder can still be used
         logger.warning("The SHA-256 of %s could not be recorded in %s (%s).", name, folder, error.strerror)
 
 
 class _SourceError(Exception):
-    """A source that did not give the file; the message is the reason."""
+    """A failed download from one source; the message is the reason."""
 
     def __init__(self, reason: str, *, unreachable: bool = False) -> None:
         super().__init__(reason)
@@ -153,8 +153,8 @@ class _SourceError(Exception):
 
 
 @dataclass(frozen=True)
-class _Offer:
-    """What a source says about the file before it is fetched."""
+class _RemoteFile:
+    """Metadata of a file at a source."""
 
     url: str
     etag: str
@@ -163,7 +163,7 @@ class _Offer:
 
     @property
     def sha256(self) -> str | None:
-        """Large files have their SHA-256 as ETag; others a git hash, which says nothing about the bytes alone."""
+        """SHA-256 of the file if known: the ETag of large files; that of others is a git hash."""
         return self.etag if re.fullmatch(r"[0-9a-f]{64}", self.etag) else None
 
 
@@ -175,21 +175,21 @@ def _fetch(
     endpoint: str | None,
     progress: Progress | None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Fetch the file from one source, resuming: its path among the partial files, and what to record about it."""
+    """Download a file from one source, resuming: its path among the partial files, and its entry for the record."""
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    offer = _ask(repo, path, endpoint)
-    other = "holds another file than the one first used here; to accept it, delete its entry in " + RECORD
-    if recorded and offer.sha256 not in (None, recorded["sha256"]):
-        raise _SourceError(other)
+    remote = _fetch_metadata(repo, path, endpoint)
+    mismatch = "has another file than the one first used here; to accept it, delete its entry in " + RECORD
+    if recorded and remote.sha256 not in (None, recorded["sha256"]):
+        raise _SourceError(mismatch)
     name = path.rpartition("/")[2]
-    # The ETag is part of the name, so that only a part of the very same file is resumed.
-    partial = partials / f"{name}.{re.sub('[^0-9A-Za-z]', '', offer.etag)[:16]}"
+    # The ETag is part of the name, so that only a partial download of the same version is resumed.
+    partial = partials / f"{name}.{re.sub('[^0-9A-Za-z]', '', remote.etag)[:16]}"
     for stale in partials.glob(f"{name}.*"):
         if stale != partial and stale.suffix != ".lock":
             stale.unlink()
-    missing = offer.size - (partial.stat().st_size if partial.exists() else 0)
+    missing = remote.size - (partial.stat().st_size if partial.exists() else 0)
     free = shutil.disk_usage(partials).free
     if free < missing:
         raise DownloadError(
@@ -197,56 +197,56 @@ def _fetch(
             "make room or choose another folder with EDTALK_HOME."
         )
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    for _ in range(MAX_RESUMPTIONS):
-        with _Partial(partial, offer.size, progress) as file:
+    for _ in range(MAX_ATTEMPTS):
+        with _Partial(partial, remote.size, progress) as file:
             done = file.tell()
-            if done > offer.size:  # from a server that sent everything when asked for the rest
+            if done > remote.size:  # the server ignored the range and sent the entire file
                 file.seek(0)
                 done = file.truncate()
             file.report()
-            if done == offer.size:
+            if done == remote.size:
                 break
             try:
                 with _no_progress_bars():
-                    http_get(offer.url, file, resume_size=done, headers=headers, expected_size=offer.size)
+                    http_get(remote.url, file, resume_size=done, headers=headers, expected_size=remote.size)
             except Exception as error:
-                if file.stopped is not None:  # The caller cancelled, or the disk failed: not this source's fault.
-                    raise file.stopped from None
+                if file.local_error is not None:  # cancellation or a disk error: not a failure of the source
+                    raise file.local_error from None
                 if file.tell() == done:
-                    raise _failed(error) from error
+                    raise _source_error(error) from error
                 logger.info("%s: the connection broke (%s); resuming", name, type(error).__name__)
     else:
-        raise _SourceError(f"the connection broke {MAX_RESUMPTIONS} times; try again to resume")
+        raise _SourceError(f"the connection broke {MAX_ATTEMPTS} times; try again to resume")
     size, sha256 = partial.stat().st_size, file_sha256(partial)
-    if size != offer.size or sha256 != (offer.sha256 or sha256):
+    if size != remote.size or sha256 != (remote.sha256 or sha256):
         partial.unlink()
-        raise _SourceError(f"what arrived ({size:,} bytes) is not what was announced ({offer.size:,} bytes)")
+        raise _SourceError(f"the download ({size:,} bytes) is not the announced file ({remote.size:,} bytes)")
     if recorded and sha256 != recorded["sha256"]:
         partial.unlink()
-        raise _SourceError(other)
-    return partial, {"sha256": sha256, "size": size, "source": offer.source}
+        raise _SourceError(mismatch)
+    return partial, {"sha256": sha256, "size": size, "source": remote.source}
 
 
-def _ask(repo: str, path: str, endpoint: str | None) -> _Offer:
-    """Ask a repository for the file's size, hash and commit."""
+def _fetch_metadata(repo: str, path: str, endpoint: str | None) -> _RemoteFile:
+    """Fetch size, hash and commit of a file in a repository."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     try:
         url = hf_hub_url(repo, path, endpoint=endpoint)
-        found = _in_time(lambda: get_hf_file_metadata(url, timeout=ANSWER_TIMEOUT))
-        if not found.commit_hash or not found.etag or found.size is None:
-            raise _SourceError("the answer is not that of a Hugging Face host (a proxy or log-in page, perhaps)")
-        # Pinned to the commit that answered, so that size and hash still hold when the file is fetched.
-        pinned = hf_hub_url(repo, path, revision=found.commit_hash, endpoint=endpoint)
+        metadata = _with_timeout(lambda: get_hf_file_metadata(url, timeout=RESPONSE_TIMEOUT))
+        if not metadata.commit_hash or not metadata.etag or metadata.size is None:
+            raise _SourceError("the response is not that of a Hugging Face host (a proxy or log-in page, perhaps)")
+        # Pinned to the commit, so that size and hash are those of the file that is downloaded.
+        pinned = hf_hub_url(repo, path, revision=metadata.commit_hash, endpoint=endpoint)
     except _SourceError:
         raise
-    except Exception as error:  # Network libraries raise what they like, and change it between versions.
-        raise _failed(error) from error
-    return _Offer(pinned, found.etag, found.size, f"{repo}/{path} at {found.commit_hash}")
+    except Exception as error:  # the exception types of network libraries vary between versions
+        raise _source_error(error) from error
+    return _RemoteFile(pinned, metadata.etag, metadata.size, f"{repo}/{path} at {metadata.commit_hash}")
 
 
-def _in_time(call: Callable[[], Result]) -> Result:
-    """The result of `call`, given up after ANSWER_TIMEOUT: a network library's limit holds for each address anew."""
+def _with_timeout(call: Callable[[], Result]) -> Result:
+    """Result of `call`; TimeoutError after RESPONSE_TIMEOUT. (Timeouts of network libraries apply to each address.)"""
     results: list[Result] = []
     errors: list[Exception] = []
 
@@ -258,29 +258,29 @@ def _in_time(call: Callable[[], Result]) -> Result:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(ANSWER_TIMEOUT)
+    thread.join(RESPONSE_TIMEOUT)
     if errors:
         raise errors[0]
     if not results:
-        raise TimeoutError(f"no answer within {ANSWER_TIMEOUT:g} s")
+        raise TimeoutError(f"no response within {RESPONSE_TIMEOUT:g} s")
     return results[0]
 
 
-def _failed(error: Exception) -> _SourceError:
-    """An error of huggingface_hub or the network below it, as the reason why a source failed."""
+def _source_error(error: Exception) -> _SourceError:
+    """Translate an error of huggingface_hub or the network to the reason why a source failed."""
     from huggingface_hub import utils
 
     if isinstance(error, utils.OfflineModeIsEnabled):
         return _SourceError("downloads are switched off (HF_HUB_OFFLINE)", unreachable=True)
     if isinstance(error, utils.GatedRepoError):
-        return _SourceError("access must be asked for on its page, then `hf auth login`")
+        return _SourceError("access must be requested on its page, then `hf auth login`")
     if isinstance(error, utils.EntryNotFoundError):
         return _SourceError("no such file")
     if isinstance(error, utils.RepositoryNotFoundError):
         return _SourceError("no such repository, or a private one")
     if isinstance(error, utils.HfHubHTTPError):
         status = getattr(error.response, "status_code", None)
-        return _SourceError(f"the host answered with status {status}")
+        return _SourceError(f"the host responded with status {status}")
     if isinstance(error, utils.HFValidationError):
         return _SourceError("not a valid repository name")
     first_line = str(error).strip().partition("\n")[0]
@@ -288,12 +288,12 @@ def _failed(error: Exception) -> _SourceError:
 
 
 class _Partial(io.BufferedWriter):
-    """A file that is appended to and reports every chunk. Keeps what made a write fail, which is not the network."""
+    """Partial file, open for appending, that reports every chunk. `local_error` is not a failure of the source."""
 
     def __init__(self, path: Path, total: int, progress: Progress | None) -> None:
         super().__init__(io.FileIO(path, "ab"))
         self.path, self.total, self.progress = path, total, progress
-        self.stopped: BaseException | None = None
+        self.local_error: BaseException | None = None
 
     def report(self) -> None:
         if self.progress is not None:
@@ -304,19 +304,19 @@ class _Partial(io.BufferedWriter):
             written = super().write(chunk)
             self.flush()
         except OSError as error:
-            self.stopped = DownloadError(f"{self.path} could not be written: {error.strerror}.")
+            self.local_error = DownloadError(f"{self.path} could not be written: {error.strerror}.")
             raise
         try:
             self.report()
         except BaseException as error:
-            self.stopped = error
+            self.local_error = error
             raise
         return written
 
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Our caller draws the progress; huggingface_hub would draw its own on top."""
+    """Disable the progress bars of huggingface_hub: the caller shows the progress."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if are_progress_bars_disabled():
@@ -330,19 +330,19 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 @contextmanager
-def _only_download(lock: Path, name: str) -> Iterator[None]:
-    """Hold the lock file: two processes that append to one partial file would spoil it."""
+def _download_lock(lock: Path, name: str) -> Iterator[None]:
+    """Hold the lock file: two processes that append to one partial file would corrupt it."""
     from filelock import FileLock, Timeout
 
-    held = FileLock(lock, timeout=0)
+    file_lock = FileLock(lock, timeout=0)
     try:
-        held.acquire()
+        file_lock.acquire()
     except Timeout:
         raise DownloadError(f"Another process is downloading {name} into {lock.parent.parent}; wait for it.") from None
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def _host(endpoint: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Files or names of models become an `EDTalk` that is ready to use."""
+"""Loading of models from files or names."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def load_model(
 ) -> EDTalk:
     """Load a model from one or several files: `load_model("EDTalk.pt", "Audio2Lip.pt")`. Returned in evaluation mode.
 
-    Each of `paths` is a file (.pt, .pth, .safetensors), looked for as given and then in the models folder, or a name:
-    "demo" (the built-in weights), "edtalk" or "edtalk_lip_pose" (the published model with its Audio2Lip, each file
-    fetched unless it lies in the working directory or the models folder). `progress` is called with the bytes done and
-    in all while a file is fetched.
+    Each of `paths` is a file (.pt, .pth, .safetensors), relative to the working directory or the models folder, or a
+    name: "demo" (the built-in weights), "edtalk" or "edtalk_lip_pose" (the published models with Audio2Lip, downloaded
+    unless their files exist in the working directory or the models folder). `progress` is called with the downloaded
+    and total bytes of a file.
 
-    The model's parts (`audio_to_lip`, `pose_flow`), `presets` and `fps` are set from what the files hold; the published
-    model comes with its eight expression presets. Numbers are converted to `dtype` on `device`, those of parts to
-    float32 at least, and do not depend on the files afterwards.
+    The model's parts (`audio_to_lip`, `pose_flow`), `presets` and `fps` come from the files; the published model has
+    eight expression presets. Weights are converted to `dtype` on `device`, those of parts to float32 at least, and are
+    independent of the files afterwards.
 
     Raises UnsupportedCheckpoint (see `read_checkpoint`, `recognise`), DownloadError, and ArgumentError for no path, for
-    two files with the same part, and for a device or dtype that cannot be used.
+    two files with the same network, and for a device or dtype that cannot be used.
     """
     if not paths:
         raise ArgumentError('load_model needs a file or a name, such as "demo", "edtalk" or EDTalk.pt.')
@@ -50,7 +50,7 @@ def load_model(
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"The device {str(device)!r} cannot be used here ({reason}); try cpu.") from error
 
-    # In order, each once: "edtalk" together with Audio2Lip.pt names the same file twice.
+    # Without duplicates: "edtalk" together with Audio2Lip.pt names the same file twice.
     files = {file.resolve(): file for path in paths for file in _locate(str(path), progress)}
     checkpoints = [read_checkpoint(file) for file in files.values()]
     for checkpoint in checkpoints:
@@ -65,18 +65,18 @@ def load_model(
 
 
 def _locate(name: str, progress: Progress | None) -> list[Path]:
-    """The files behind a path or a name; published ones are fetched when they are nowhere."""
+    """Find the files of a path or a name; missing published files are downloaded."""
     if name == "demo":
         return [builtin_file("demo.safetensors")]
     if name in MODELS:
         return [file for part in MODELS[name] for file in _locate(part, progress)]
-    kept = models_folder() / name
-    for path in (Path(name).expanduser(), kept):
+    cached = models_folder() / name
+    for path in (Path(name).expanduser(), cached):
         if path.exists():
             return [path]
     if name in FILES:
         logger.info("%s is not on disk; downloading it", name)
         return [download(name, progress=progress)]
     raise UnsupportedCheckpoint(
-        f"There is no file {name}, nor {kept}. Built-in and published models go by the names demo, {', '.join(MODELS)}."
+        f"There is no file {name}, nor {cached}. Names of built-in and published models: demo, {', '.join(MODELS)}."
     )

@@ -1,4 +1,4 @@
-"""The text metadata of a bundle: what a model is beside its tensors. Written and read here alone."""
+"""Writing and reading of a bundle's metadata: format, sizes, frame rate and expression presets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def bundle_metadata(sizes: ModelSizes, fps: float, presets: Mapping[str, Sequenc
     """The metadata that every bundle has: format, format_version, variant, sizes, fps and presets.
 
     Args:
-        sizes: of the model.
-        fps: frames a second that it was trained at.
+        sizes: sizes of the model.
+        fps: frame rate of the training data.
         presets: emotion -> expression weights.
     """
     return {
@@ -32,7 +32,7 @@ def bundle_metadata(sizes: ModelSizes, fps: float, presets: Mapping[str, Sequenc
 
 
 def is_bundle(metadata: Mapping[str, str], source: str) -> bool:
-    """Whether the metadata is that of a bundle. UnsupportedCheckpoint when it is one of a newer format."""
+    """Whether the metadata is that of a bundle. Raises UnsupportedCheckpoint for a newer format."""
     if metadata.get("format") != FORMAT:
         return False
     version = metadata.get("format_version")
@@ -45,14 +45,14 @@ def is_bundle(metadata: Mapping[str, str], source: str) -> bool:
 
 
 def read_presets(metadata: Mapping[str, str], sizes: ModelSizes, source: str) -> dict[str, tuple[float, ...]]:
-    """The presets in the metadata: emotion -> expression weights. UnsupportedCheckpoint when they do not fit."""
+    """Presets in the metadata: emotion -> expression weights. Raises UnsupportedCheckpoint when they do not fit."""
     try:
         presets = {
             str(emotion): tuple(float(weight) for weight in weights)
             for emotion, weights in json.loads(metadata.get("presets", "{}")).items()
         }
     except (ValueError, TypeError, AttributeError) as error:
-        raise UnsupportedCheckpoint(f"The presets in the metadata of {source} are not readable: {error}.") from error
+        raise UnsupportedCheckpoint(f"The presets in the metadata of {source} cannot be read: {error}.") from error
     for emotion, weights in presets.items():
         if len(weights) != sizes.expression or not all(map(math.isfinite, weights)):
             raise UnsupportedCheckpoint(
@@ -63,12 +63,14 @@ def read_presets(metadata: Mapping[str, str], sizes: ModelSizes, source: str) ->
 
 
 def read_fps(metadata: Mapping[str, str], source: str) -> float:
-    """Frames a second the model was trained at. UnsupportedCheckpoint when the metadata holds no positive number."""
+    """Frame rate of the training data. Raises UnsupportedCheckpoint unless it is a positive number."""
     text = metadata.get("fps", repr(FPS))
     try:
         fps = float(text)
     except ValueError:
         fps = math.nan
     if not 0 < fps < math.inf:
-        raise UnsupportedCheckpoint(f"The metadata of {source} gives the frame rate {text!r}, which is no rate.")
+        raise UnsupportedCheckpoint(
+            f"The metadata of {source} gives the frame rate {text!r}; expected a positive number."
+        )
     return fps

@@ -1,4 +1,4 @@
-"""Weight files become tensors, without running anything the files contain and without copying them to memory."""
+"""Reading of weight files: memory-mapped, and without executing any code in them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ EXPECTED = "Expected EDTalk.pt, EDTalk_lip_pose.pt, Audio2Lip.pt or a bundle mad
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""A pickle (protocol 2) of the number that torch.save wrote first before it wrote zip archives."""
+"""Start of the older torch.save format: a pickle (protocol 2) of its magic number."""
 _LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 _WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<\?xml|<!doctype|<html|<head|<body)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """What a weight file holds. Values are paged in from the file when they are used."""
+    """Content of a weight file. Values are paged in from the file on use."""
 
     path: Path
     tensors: dict[str, Tensor] = field(compare=False)
-    """Tensors on the CPU under the names in the file, less a "module." that DataParallel put before each."""
+    """Tensors on the CPU, under the names of the file without DataParallel's prefix "module."."""
     metadata: dict[str, str] = field(compare=False)
     """The metadata of a .safetensors file; for a .pt "contents" (its top-level keys) and "args", as JSON."""
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the whole file, in hexadecimal; computed when first asked for."""
+        """SHA-256 of the file, in hexadecimal; computed on first use."""
         return file_sha256(self.path)
 
     def __repr__(self) -> str:
@@ -58,11 +58,11 @@ def file_sha256(path: Path) -> str:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a PyTorch file (.pt, .pth; zip or the older format) or a .safetensors file, told apart by their content.
+    """Read a PyTorch file (.pt, .pth; zip or older format) or a .safetensors file, distinguished by content.
 
-    A PyTorch file may hold tensors, plain values and argparse.Namespace; a pickle that asks for anything else is
-    refused before it runs. The tensors are taken from under "gen" and "audio2lip" (then named `audio_to_lip.*` where
-    both are there), from the top level, or from the first entry that holds tensors.
+    A PyTorch file may contain tensors, plain values and argparse.Namespace; a pickle with anything else is rejected
+    before it is executed. The tensors are those under "gen" and "audio2lip" (the latter as `audio_to_lip.*` if both
+    exist), those at the top level, or those of the first entry with tensors.
 
     Raises UnsupportedCheckpoint when the file is missing, damaged, not a weight file or not safe to read.
     """
@@ -100,7 +100,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
-    """Whether the file starts with the length of a JSON header that fits into it, and then with that header."""
+    """Whether the file starts with a plausible header length and a JSON header."""
     return head[8:9] == b"{" and 8 + int.from_bytes(head[:8], "little") <= size
 
 
@@ -108,7 +108,7 @@ def _read_safetensors(path: Path, head: bytes, size: int) -> tuple[dict[str, Ten
     from safetensors import SafetensorError, safe_open
 
     if head.startswith((_ZIP_MAGIC, _LEGACY_TORCH_MAGIC)):
-        raise UnsupportedCheckpoint(f"{path} is a PyTorch file with the wrong ending: rename it to {path.stem}.pt.")
+        raise UnsupportedCheckpoint(f"{path} is a PyTorch file with the wrong suffix: rename it to {path.stem}.pt.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -130,14 +130,14 @@ def _read_torch(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, s
     elif not head.startswith(_LEGACY_TORCH_MAGIC):
         raise UnsupportedCheckpoint(f"{path} is not a weight file: it is {_describe(path, head)}. {EXPECTED}")
     try:
-        # The published files carry their training arguments, an argparse.Namespace; nothing else is let through.
+        # The published files contain their training arguments, an argparse.Namespace; nothing else is allowed.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:  # A malformed pickle may raise anything at all.
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused:
+    except Exception as error:  # malformed pickles raise arbitrary exceptions
+        rejected_global = re.search(r"GLOBAL (\S+)", str(error))
+        if rejected_global:
             raise UnsupportedCheckpoint(
-                f"{path} is not safe to read: besides weights it asks to run {refused[1]}, which was not done. "
+                f"{path} is not safe to read: besides weights, it runs {rejected_global[1]}, which was blocked. "
                 "Get the file from its author's page, or as .safetensors."
             ) from None
         raise UnsupportedCheckpoint(
@@ -164,7 +164,7 @@ def _check_torch_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception as error:  # Of spoilt bytes zipfile makes errors of many types.
+    except Exception as error:  # zipfile raises many types of errors for corrupted files
         raise UnsupportedCheckpoint(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or damaged: the table of contents at its end cannot "
             "be read. Download it again."
@@ -172,16 +172,18 @@ def _check_torch_archive(path: Path) -> None:
     if any(name.endswith("/constants.pkl") for name in names):
         raise UnsupportedCheckpoint(f"{path} is a TorchScript program, not a file of weights. {EXPECTED}")
     if not any(name.endswith("/data.pkl") for name in names):
-        listed = ", ".join(names[:3]) or "nothing"
-        raise UnsupportedCheckpoint(f"{path} is a zip archive without PyTorch weights; it holds {listed}. {EXPECTED}")
+        first_names = ", ".join(names[:3]) or "nothing"
+        raise UnsupportedCheckpoint(
+            f"{path} is a zip archive without PyTorch weights; it holds {first_names}. {EXPECTED}"
+        )
 
 
 def _describe(path: Path, head: bytes) -> str:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the head may end within a character
     except UnicodeDecodeError:
         kind = file_kind(path)
-        return f"{kind}, which could run any code and is not opened" if "pickle" in kind else kind
+        return f"{kind}, which could run any code and was not opened" if "pickle" in kind else kind
     return f"text that starts with {' '.join(text.split())[:40]!r}"
 
 
@@ -192,7 +194,7 @@ def _tensors(content: object) -> dict[str, Tensor]:
     named = {
         str(name): value.detach()
         for name, value in content.items()
-        if isinstance(value, Tensor) and not value.is_meta  # a file may hold a shape without numbers
+        if isinstance(value, Tensor) and not value.is_meta  # a meta tensor has a shape but no values
     }
     return _without_module_prefix(named)
 

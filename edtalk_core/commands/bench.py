@@ -1,4 +1,4 @@
-"""`edtalk bench`: how fast a model is on this machine."""
+"""`edtalk bench`: measure the speed and memory of a model."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ def add_parser(subparsers: Subparsers) -> None:
         help="measure speed and memory, as JSON",
         description="Measure a model on this machine and print JSON: milliseconds a frame for encoding a portrait, "
         "reading a driver's weights, rendering with a constant and with a changing expression, and for the same "
-        "convolutions run bare (the floor), with the ratios; floating-point work; peak memory. --model edtalk and "
-        "--model lip_pose stand for the published sizes with random weights, for which no file is needed.",
+        "convolutions alone (the floor), with the ratios; floating-point operations; peak memory. --model edtalk and "
+        "--model lip_pose select the published sizes with random weights, which need no file.",
     )
     add_model_options(parser)
     parser.add_argument("--batch", type=int, default=4, help="frames computed together (default: 4)")
-    parser.add_argument("--repeats", type=int, default=7, help="how often each time is taken (default: 7)")
-    parser.add_argument(
-        "--frames", type=int, default=100, help="frames to stream for the peak of memory (default: 100)"
-    )
+    parser.add_argument("--repeats", type=int, default=7, help="number of measurements of each time (default: 7)")
+    parser.add_argument("--frames", type=int, default=100, help="frames to stream for the peak memory (default: 100)")
     add_progress_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
-    from ..bench import PUBLISHED, bench, stand_in
+    from ..bench import PUBLISHED, bench, random_model
     from ..devices import fastest_device
 
     if args.model and len(args.model) == 1 and args.model[0] in PUBLISHED:
         try:
-            model = stand_in(args.model[0], fastest_device() if args.device == "auto" else args.device)
+            model = random_model(args.model[0], fastest_device() if args.device == "auto" else args.device)
         except RuntimeError as error:
             raise ArgumentError(f"The device {args.device!r} cannot be used: {error}") from error
     else:

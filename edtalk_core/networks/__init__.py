@@ -1,1 +1,1 @@
-"""Torch modules of the paper, nothing else: encoder, generator, banks, audio-to-lip, pose flow."""
+"""Torch modules of the paper: encoder, generator, banks, audio-to-lip network, pose flow."""

@@ -1,4 +1,4 @@
-"""Audio2Lip: mel windows become lip weights (supplement 1.1, MLP^m_A on Wav2Lip's audio encoder)."""
+"""Audio2Lip: lip weights from mel windows (supplement 1.1, MLP^m_A on Wav2Lip's audio encoder)."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class AudioToLip(TrackNetwork):
 
     @property
     def weights(self) -> int:
-        """Lip weights a frame."""
+        """Number of lip weights per frame."""
         return self.mapping.out_features
 
     @classmethod
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
-        """Number of lip weights and widths of the blocks, off tensors under their published names."""
+        """Number of lip weights and widths of the blocks, from tensors under their published names."""
         widths = tuple(rows(state, f"audio_encoder.{block}.conv_block.0.weight") for block in range(len(_BLOCKS)))
         return {"lip": rows(state, "mapping.weight"), "widths": widths}
 

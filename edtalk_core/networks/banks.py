@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Bank(nn.Module):
-    """Free directions (style, bases). They become orthonormal together with the other banks, in `orthonormal`."""
+    """Unconstrained directions (style, bases), which `orthonormal` orthonormalises together with the other banks."""
 
     def __init__(self, style: int, bases: int) -> None:
         super().__init__()
@@ -17,8 +17,8 @@ class Bank(nn.Module):
 def orthonormal(*banks: Bank) -> Tensor:
     """Q (style, all bases) of the reduced QR factorisation of all banks side by side, in float32.
 
-    The signs of the columns are LAPACK's, which the published weights rely on: factor on the CPU and in float32 (a
-    GPU library may choose other signs).
+    Computed on the CPU in float32: the published weights depend on the signs that LAPACK chooses for the columns, which
+    may differ in a GPU library.
     """
     directions = torch.cat([bank.weight for bank in banks], dim=1)
     q, _ = torch.linalg.qr(directions.float().cpu() + 1e-8)

@@ -1,4 +1,4 @@
-"""Encoder E: an image becomes an identity latent and the features that the generator warps (supplement 1.1)."""
+"""Encoder E: identity latent and features of an image, for the generator to warp (supplement 1.1)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         return latent, features[::-1]
 
     def latent(self, image: Tensor) -> Tensor:
-        """Only the latent, so that the features of a driver frame need not be kept: (B,3,S,S) -> (B,style)."""
+        """Latent without features, which saves memory for driver frames: (B,3,S,S) -> (B,style)."""
         x = image.contiguous(memory_format=torch.channels_last)
         for block in self.convs:
             x = block(x)

@@ -1,11 +1,11 @@
-"""Generator G: warps the identity features by a flow that the style latent commands (supplement 1.1; LIA).
+"""Generator G: warps the identity features by a flow computed from the style latent (supplement 1.1; LIA).
 
-With the expression enhancement module (EEM), which lets the expression modulate the features before they are warped.
+Includes the expression enhancement module (EEM), which modulates the features by the expression before warping.
 
-Three identities make it quick without changing what it computes. A mask is one number a pixel and sampling treats all
-channels alike, so both commute with 1x1 convolutions: `to_rgb` masks three channels instead of all, and at the finest
-level, where nothing but RGB is wanted, three channels are warped instead of all. And a style is one factor a channel,
-which can go to a convolution's weight or to its input, whichever is smaller (`StyledConv`).
+Three identities speed it up without changing the result. Masking (one factor per pixel) and sampling (the same for all
+channels) commute with 1x1 convolutions, so `to_rgb` masks three channels instead of all, and the finest level, which
+only outputs RGB, warps three channels instead of all. A style is one factor per channel, so it can be applied to the
+weight of a convolution or to its input, whichever is smaller (`StyledConv`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .layers import SLOPE, SQRT2, ConvLayer, ModulatedConv2d, StyledConv, mix_ch
 from .sizes import ModelSizes
 
 Sources = Callable[[int, slice], Tensor]
-"""What a level warps for some frames of the batch: `Generator.warpable`, or `enhance` of it (1 or frames,C,px,px)."""
+"""Warp source of a level for a slice of the batch: `Generator.warpable`, or its `enhance` (1 or frames,C,px,px)."""
 
 
 def _rows(source: Tensor, frames: slice) -> Tensor:
@@ -31,7 +31,7 @@ def _rows(source: Tensor, frames: slice) -> Tensor:
 
 
 class AdaIN(nn.Module):
-    """Scale and shift of normalised features from the expression direction. The normalisation itself has no weights."""
+    """Scale and shift of normalised features from the expression direction."""
 
     def __init__(self, channels: int, style: int, hidden: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class AdaIN(nn.Module):
 class EEM(nn.Module):
     """Expression enhancement: feature + AdaIN(conv(feature), expression).
 
-    The published files also hold `conv1` and `norm1`, whose result the reference overwrites before use.
+    The published files also contain `conv1` and `norm1`, whose result the reference overwrites before use.
     """
 
     def __init__(self, channels: int, style: int, hidden: int) -> None:
@@ -57,9 +57,9 @@ class EEM(nn.Module):
         self.norm2 = AdaIN(channels, style, hidden)
 
     def normalised(self, feature: Tensor) -> Tensor:
-        """The part that does not depend on the expression: instance norm of the convolved feature, same shape."""
+        """Expression-independent part: instance norm of the convolved feature, same shape."""
         feature = self.conv2(feature)
-        # Written out: of F.instance_norm, torch 2.13 computes wrong gradients on a CPU for one channels-last sample.
+        # Not F.instance_norm: torch 2.13 computes wrong gradients for it on a CPU, for one channels-last sample.
         variance, mean = torch.var_mean(feature, dim=(2, 3), correction=0, keepdim=True)
         return (feature - mean) * torch.rsqrt(variance + 1e-5)
 
@@ -71,7 +71,7 @@ class EEM(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """1x1 convolution of the warped feature to an RGB contribution, added to the enlarged coarser image."""
+    """1x1 convolution of the warped feature to RGB, added to the upsampled image of the coarser level."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,12 +80,12 @@ class ToRGB(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The convolution's weight as a matrix (3,C), scaled for the equalised learning rate."""
+        """Weight of the convolution as a matrix (3,C), with the scale of the equalised learning rate."""
         convolution = self.conv.convolution
         return convolution.weight[:, :, 0, 0] * convolution.scale
 
     def project(self, feature: Tensor) -> Tensor:
-        """The convolution alone, which may come before or after the warp: (B,C,H,W) -> (B,3,H,W)."""
+        """Apply the convolution alone, before or after the warp: (B,C,H,W) -> (B,3,H,W)."""
         return mix_channels(self.weight, feature)
 
     def forward(self, projected: Tensor, mask: Tensor, coarser: Tensor | None) -> Tensor:
@@ -96,7 +96,7 @@ class ToRGB(nn.Module):
 
 
 class ToFlow(nn.Module):
-    """Flow and mask from the generator's state: a 1x1 convolution, modulated but not demodulated."""
+    """1x1 convolution of the generator's state to flow and mask; modulated, not demodulated."""
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
@@ -110,8 +110,8 @@ class ToFlow(nn.Module):
     def forward(self, state: Tensor, weight: Tensor, coarser: Tensor | None) -> Tensor:
         """State (B,C,H,W), `weight` of its style, coarser raw flow (B,3,H/2,W/2) or None -> raw flow (B,3,H,W).
 
-        Channels: x, y and mask, before tanh and sigmoid. At least float32: at 256 px half precision would move pixels
-        by a quarter of their width.
+        Channels: x, y and mask, before tanh and sigmoid. At least float32: at 256 px, half precision has errors of a
+        quarter of a pixel.
         """
         flow = mix_channels(weight.to(state.dtype), state)
         flow = flow.to(torch.promote_types(flow.dtype, torch.float32)) + self.bias
@@ -120,7 +120,7 @@ class ToFlow(nn.Module):
 
 @cache
 def _identity_grid(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    # The trained weights hold the reference's mismatch: a grid over corners, sampled with align_corners=False.
+    # The weights were trained with the reference's mismatch: a corner-aligned grid sampled with align_corners=False.
     with torch.inference_mode(False):
         line = torch.linspace(-1, 1, size, device=device, dtype=dtype)
         return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
@@ -134,16 +134,16 @@ def warp(source: Tensor, flow: Tensor) -> Tensor:
 
 
 class _Modulation(NamedTuple):
-    """What the styles of a batch do to the layers."""
+    """Modulation of the layers by the styles of a batch."""
 
     convs: list[tuple[Tensor, Tensor]]
-    """`StyledConv.factors`."""
+    """`StyledConv.factors` of each convolution."""
     to_flows: list[Tensor]
-    """`ToFlow.weight`."""
+    """`ToFlow.weight` of each level."""
 
 
 class LearnedInput(nn.Module):
-    """The learned 4x4 tensor that the generator starts from."""
+    """Learned constant input of the generator, 4x4 px."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -151,14 +151,14 @@ class LearnedInput(nn.Module):
 
 
 class Generator(nn.Module):
-    """LIA's flow-based synthesis network with EEM (none in the lip+pose variant)."""
+    """LIA's flow-based synthesis network with EEM (without it in the lip+pose variant)."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__()
         channels, style = sizes.channels, sizes.style
         self.input = LearnedInput(channels[4])
         self.conv1 = StyledConv(channels[4], channels[4], style)
-        # Typed by what they hold.
+        # Annotated with their element types.
         self.convs: list[StyledConv] = nn.ModuleList()  # type: ignore[assignment]
         self.to_rgbs: list[ToRGB] = nn.ModuleList()  # type: ignore[assignment]
         self.to_flows: list[ToFlow] = nn.ModuleList()  # type: ignore[assignment]
@@ -175,14 +175,14 @@ class Generator(nn.Module):
     def forward(self, style: Tensor, features: list[Tensor], expression: Tensor | None = None) -> Tensor:
         """Style latent (B,style), identity features, expression direction (B,style) or None -> image (B,3,S,S).
 
-        The image is not clamped. Without an expression direction EEM is left out.
+        The image is not clamped. Without an expression direction, EEM is skipped.
         """
         return self.render(style, features, expression)[0]
 
     def render(
         self, style: Tensor, features: Sequence[Tensor], expression: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """As `forward`, and the raw flow (B,3,H,W) of every level, coarse first (for losses on the flow)."""
+        """Image as in `forward`, and the raw flow (B,3,H,W) of every level, coarse first (for losses on the flow)."""
         warpable = self.warpable(features)
         if expression is not None:
             warpable = [
@@ -192,18 +192,18 @@ class Generator(nn.Module):
         return self.synthesise(style, lambda level, frames: _rows(warpable[level], frames))
 
     def warpable(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The identity features as the levels warp them, without EEM: the finest is projected to RGB (1 or B,3,S,S)."""
+        """Warp sources without EEM: the identity features, of which the finest is projected to RGB (1 or B,3,S,S)."""
         *coarse, finest = features
         return [*coarse, self.to_rgbs[-1].project(finest)]
 
     def normalised(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """What EEM makes of the identity features whatever the expression is: once a portrait."""
+        """Expression-independent part of EEM for the identity features, computed once per portrait."""
         return [eem.normalised(feature) for eem, feature in zip(self.fineadainresblock, features, strict=True)]
 
     def enhance(self, level: int, warpable: Tensor, normalised: Tensor, expression: Tensor) -> Tensor:
-        """EEM: what a level warps given the expression direction (B,style).
+        """Apply EEM: the warp source of a level for an expression direction (B,style).
 
-        `warpable` and `normalised`: this level's of the methods of these names. Same channels as `warpable`.
+        `warpable` and `normalised` are the results of these methods for the level. Returns the channels of `warpable`.
         """
         eem = self.fineadainresblock[level]
         if level < len(self.to_rgbs) - 1:
@@ -214,7 +214,7 @@ class Generator(nn.Module):
         return warpable + mix_channels(weight * scale[:, None], normalised) + (shift @ weight.T)[:, :, None, None]
 
     def synthesise(self, style: Tensor, sources: Sources) -> tuple[Tensor, list[Tensor]]:
-        """Style latent (B,style) and what the levels warp -> image (B,3,S,S), not clamped, and the raw flows."""
+        """Style latent (B,style) and warp sources of the levels -> image (B,3,S,S), not clamped, and the raw flows."""
         modulation = _Modulation(
             [conv.factors(style) for conv in self.convs], [to_flow.weight(style) for to_flow in self.to_flows]
         )
@@ -232,18 +232,18 @@ class Generator(nn.Module):
         sources: Sources,
         frames: slice,
     ) -> tuple[Tensor, list[Tensor]]:
-        """From level `first` to the finest, for some frames; `state`, `flow` and `image` are of the level before."""
+        """Run levels `first` to the finest for a slice of frames; `state`, `flow`, `image`: of the level before."""
         flows: list[Tensor] = []
         last = len(self.to_rgbs) - 1
         for level in range(first, last + 1):
-            if flow is not None and image is not None and self._one_by_one(level, state):
+            if flow is not None and image is not None and self._runs_frame_by_frame(level, state):
                 parts = []
                 for i in range(len(state)):
                     frame = slice(frames.start + i, frames.start + i + 1)
-                    one = slice(i, i + 1)
-                    parts.append(self._levels(level, state[one], flow[one], image[one], modulation, sources, frame))
-                images, finer = zip(*parts, strict=True)
-                return torch.cat(images), flows + [torch.cat(same) for same in zip(*finer, strict=True)]
+                    row = slice(i, i + 1)
+                    parts.append(self._levels(level, state[row], flow[row], image[row], modulation, sources, frame))
+                images, finer_flows = zip(*parts, strict=True)
+                return torch.cat(images), flows + [torch.cat(frames) for frames in zip(*finer_flows, strict=True)]
             for conv in (2 * level, 2 * level + 1):
                 scales, gains = modulation.convs[conv]
                 state = self.convs[conv](state, scales[frames], gains[frames])
@@ -254,17 +254,17 @@ class Generator(nn.Module):
             mask = torch.sigmoid(flow[:, 2:])
             image = to_rgb(warped if level == last else to_rgb.project(warped), mask, image)
             if level < last:
-                # Input of the next level: the masked feature, completed by the state where the mask is closed.
+                # Input of the next level: the warped feature where the mask is 1, the state where it is 0.
                 warped = warped.to(state.dtype, memory_format=torch.channels_last)
                 state = torch.lerp(state, warped, mask.to(state.dtype))
         assert image is not None
         return image, flows
 
-    def _one_by_one(self, level: int, state: Tensor) -> bool:
-        """Whether frames are better computed one after the other from this level on.
+    def _runs_frame_by_frame(self, level: int, state: Tensor) -> bool:
+        """Whether computing frames one by one is faster from this level on.
 
-        On a CPU they are where one frame is larger than the weights: the style then goes to the weights, and what is
-        computed stays in the cache.
+        It is on a CPU where a frame is larger than the weights: the style is then applied to the weights, and the
+        activations stay in the cache.
         """
         weight = self.convs[2 * level].conv.weight
         return (
@@ -275,12 +275,12 @@ class Generator(nn.Module):
         )
 
     def frozen(self, dtype: torch.dtype) -> Generator:
-        """A copy for rendering alone: what depends on the weights only is computed, and the large weights cast, once.
+        """Copy for inference, with precomputed squared weights and large weights already cast to `dtype`.
 
-        The styled convolutions compute in `dtype`, everything else in float32. Weights that stay as they are, are
-        shared with this generator, which must not be trained meanwhile.
+        The styled convolutions compute in `dtype`, everything else in float32. Unchanged weights are shared with this
+        generator, which must not be trained meanwhile.
         """
-        # Parameters are shared by the copy, then replaced one by one.
+        # Share the parameters with the copy instead of copying them; those that change are replaced below.
         generator = copy.deepcopy(self, {id(parameter): parameter for parameter in self.parameters()})
         for module in generator.modules():
             for name, parameter in module.named_parameters(recurse=False):

@@ -1,7 +1,7 @@
 """Layers of StyleGAN2 and LIA: equalised learning rate, FIR resampling, modulated convolution.
 
-Tensor names equal those of the published checkpoints. The FIR kernels are constants of the architecture and are
-therefore no part of a model's state, although the published files list them.
+Tensor names equal those of the published checkpoints. The FIR kernels are constants of the architecture and therefore
+not part of a model's state, although the published files contain them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 SQRT2 = math.sqrt(2)
 SLOPE = 0.2
-"""Of every leaky ReLU. Its gain sqrt(2), which keeps the variance, is folded into the weight and bias before it."""
+"""Slope of all leaky ReLUs. Their gain sqrt(2), which preserves variance, is folded into the weight and bias before."""
 
 
 @cache
 def _fir(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    # Built outside of inference mode: the same tensor serves training.
+    # Built outside inference mode: the cached tensor is also used in training.
     with torch.inference_mode(False):
         taps = torch.tensor([0.125, 0.375, 0.375, 0.125], device=device, dtype=dtype)
         return (gain * taps[:, None] * taps[None, :])[None, None]
@@ -33,9 +33,9 @@ def fir_kernel(gain: float, like: Tensor) -> Tensor:
 
 
 class _Blur(torch.autograd.Function):
-    """`blur` for training. The filter is symmetric, so the gradient is filtered alike.
+    """`blur` with a custom gradient: the filter is symmetric, so the gradient is the same filter.
 
-    That is up to ten times as fast in bf16 as the gradient of a depthwise convolution that torch computes on a CPU.
+    On a CPU in bf16 it is up to ten times as fast as torch's gradient of a depthwise convolution.
     """
 
     @staticmethod
@@ -49,9 +49,9 @@ class _Blur(torch.autograd.Function):
         if stride > 1:
             batch, channels, height, width = ctx.shape
             # Channels-last.
-            every = grad.new_zeros(batch, height + 2 * pad - 3, width + 2 * pad - 3, channels).permute(0, 3, 1, 2)
-            every[:, :, ::stride, ::stride] = grad
-            grad = every
+            upsampled = grad.new_zeros(batch, height + 2 * pad - 3, width + 2 * pad - 3, channels).permute(0, 3, 1, 2)
+            upsampled[:, :, ::stride, ::stride] = grad
+            grad = upsampled
         return blur(grad, 3 - pad, gain), None, None, None
 
 
@@ -67,20 +67,20 @@ def blur(x: Tensor, pad: int, gain: float = 1.0, stride: int = 1, bias: Tensor |
 
 
 def upsample2(x: Tensor) -> Tensor:
-    """Twice the size by zero insertion and the FIR filter: (B,C,H,W) -> (B,C,2H,2W)."""
-    # The filter is symmetric, so a transposed convolution is the zero insertion and the filter in one. Channels-last it
-    # takes a third of the time on a CPU.
+    """Double the size by zero insertion and the FIR filter: (B,C,H,W) -> (B,C,2H,2W)."""
+    # The filter is symmetric, so a transposed convolution does zero insertion and filtering in one. Channels-last takes
+    # a third of the time on a CPU.
     x = x.contiguous(memory_format=torch.channels_last)
     return F.conv_transpose2d(x, fir_kernel(4.0, x), stride=2, padding=1, groups=x.shape[1])
 
 
 def mix_channels(weight: Tensor, x: Tensor) -> Tensor:
-    """1x1 convolution as a matrix product: weight (O,C), or (B,O,C) for one a sample, and (B,C,H,W) -> (B,O,H,W)."""
+    """1x1 convolution as a matrix product: weight (O,C), or (B,O,C) per sample, and x (B,C,H,W) -> (B,O,H,W)."""
     pixels = x.flatten(2)
     if x.is_contiguous():
         mixed = weight @ pixels
     else:
-        # Channels-last: pixels are rows. Told otherwise, matrix products of half precision copy them first.
+        # Channels-last: pixels are rows. In the other order, matrix products in half precision copy the input first.
         mixed = (pixels.mT @ weight.mT).mT
     return mixed.unflatten(2, x.shape[2:])
 
@@ -101,7 +101,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate, without bias of its own (the activation that follows has it)."""
+    """Convolution with equalised learning rate, without bias (which belongs to the activation that follows)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class EqualConv2d(nn.Module):
 
 
 class ChannelBias(nn.Module):
-    """The bias of a leaky ReLU, one number a channel. (The published files keep it apart from the convolution.)"""
+    """Bias of a leaky ReLU, one value per channel. (Separate from the convolution in the published files.)"""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class ChannelBias(nn.Module):
 
 
 class Blur(nn.Module):
-    """Low-pass filter before a strided convolution. `stride` is moved here where the convolution is 1x1."""
+    """Low-pass filter before a strided convolution; has the stride itself where the convolution is 1x1."""
 
     def __init__(self, pad: int, stride: int = 1) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Blur(nn.Module):
 
 
 class ConvLayer(nn.Sequential):
-    """Equalised convolution and biased leaky ReLU. With `downsample`, a blur before them and half the size."""
+    """Equalised convolution and biased leaky ReLU; `downsample` halves the size with a blur and a stride of 2."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, downsample: bool = False) -> None:
         if downsample:
@@ -155,7 +155,7 @@ class ConvLayer(nn.Sequential):
         return cast(ChannelBias, self[-1]).bias
 
     def forward(self, x: Tensor, gain: float = SQRT2) -> Tensor:
-        """(B,inputs,H,W) -> (B,outputs,H',W'). `gain` takes the place of the usual sqrt(2)."""
+        """(B,inputs,H,W) -> (B,outputs,H',W'). `gain` of the activation."""
         for module in tuple(self)[:-2]:
             x = module(x)
         return F.leaky_relu_(self.convolution(x, self.activation_bias.flatten() * gain, gain), SLOPE)
@@ -168,7 +168,7 @@ class ResBlock(nn.Module):
         super().__init__()
         self.conv1 = ConvLayer(inputs, inputs, 3)
         self.conv2 = ConvLayer(inputs, outputs, 3, downsample=True)
-        # Striding in the filter instead of in the 1x1 convolution gives the same numbers for a quarter of the work.
+        # The stride in the filter instead of the 1x1 convolution gives the same result with a quarter of the work.
         self.skip = nn.Sequential(Blur(1, stride=2), EqualConv2d(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,25 +187,25 @@ class ModulatedConv2d(nn.Module):
         self.modulation = EqualLinear(style, inputs, bias_init=1.0)
         self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.frozen_power: Tensor | None = None
-        """`power`, computed once, where the weight will not change any more."""
+        """Precomputed `power` of a frozen weight."""
 
     def scales(self, style: Tensor) -> Tensor:
-        """Style (B,style) -> factor of every input channel (B,inputs), the equalised learning rate included."""
+        """Style (B,style) -> factor of each input channel (B,inputs), including the equalised learning rate."""
         return self.modulation(style) * self.scale
 
     def power(self) -> Tensor:
-        """Sum of squares of every pair of channels' weights (outputs,inputs)."""
+        """Sum of squared weights for each pair of channels (outputs,inputs)."""
         return self.weight[0].square().sum((2, 3)) if self.frozen_power is None else self.frozen_power
 
     def demodulation(self, scales: Tensor) -> Tensor:
-        """Factor of every output channel (B,outputs) that gives the modulated weights (of `scales`) unit norm."""
+        """Factor of each output channel (B,outputs) that normalises the weights modulated by `scales` to unit norm."""
         return torch.rsqrt(scales.square() @ self.power().T + 1e-8)
 
 
 class StyledConv(nn.Module):
-    """Modulated and demodulated 3x3 convolution and biased leaky ReLU, which doubles the size when upsampling.
+    """Modulated and demodulated 3x3 convolution and biased leaky ReLU; doubles the size when upsampling.
 
-    (StyleGAN2's noise input is never used by EDTalk.)
+    EDTalk does not use StyleGAN2's noise input.
     """
 
     def __init__(self, inputs: int, outputs: int, style: int, *, upsample: bool = False) -> None:
@@ -223,8 +223,8 @@ class StyledConv(nn.Module):
         """(B,inputs,H,W) and the `factors` of its style -> (B,outputs,H,W), or twice the size when upsampling."""
         bias = self.activate.bias * SQRT2
         weight = self.conv.weight[0]
-        # The factors go to whichever is smaller: to the weight, which then is this sample's own, or to the activations,
-        # so that samples of different styles share one weight.
+        # Apply the factors to the smaller tensor: to the weight, for a single sample, or to the activations, so that
+        # samples of different styles share the weight.
         if len(x) == 1 and weight.numel() <= x.numel():
             weight = weight * (gains.mT * scales)[:, :, None, None]
             x = self._convolve(x, weight.to(x.dtype), bias.flatten().to(x.dtype))
@@ -240,7 +240,7 @@ class StyledConv(nn.Module):
 
     @torch.no_grad()
     def freeze(self, dtype: torch.dtype) -> None:
-        """Compute once what depends on the weight alone, and keep the weight as the convolution wants it."""
+        """Precompute `power`, and store the weight in `dtype` and in the memory layout of the convolution."""
         conv = self.conv
         conv.frozen_power = conv.power()
         weight = conv.weight[0].to(dtype)

@@ -1,7 +1,7 @@
 """Pose flow phi_p: a normalizing flow over head motion given speech (supplement 1.1, equations 1 and 2).
 
-The density of a clip is a product over its frames: each frame's pose given the frames before it and the speech. So a
-sample goes on for as long as the sound does and has no seams, and the head stays in one continuous movement.
+The density of a clip is autoregressive: a product over its frames of each pose given the preceding frames and the
+speech. A sample can therefore have any length, and its head motion is continuous throughout.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ..progress import Progress
 from .state import MAX_WIDTH, State, TrackNetwork, rows
 
 HEAD = 16
-"""Width of an attention head; their number follows from the width."""
+"""Width of an attention head; the number of heads follows from the layer's width."""
 
 LAGS = 8
-"""Movements of this many preceding frames are given to every coupling as they are."""
+"""Number of preceding frames whose movements are direct inputs of every coupling."""
 
 RECENT = (3, 12)
-"""Frames over which the recent speed is averaged; a third average is over all frames so far."""
+"""Window lengths of the moving averages of speed, in frames; a third average covers all preceding frames."""
 
 _TAIL = max(LAGS, *RECENT) + 1
 
 SPECTRUM = 80
-"""Mel bands of a frame of speech."""
+"""Number of mel bands."""
 
-_LISTENING = 9  # Frames of speech around a frame that its features hear: head and voice are not exactly in step.
+_RECEPTIVE_FIELD = 9  # Frames of speech around a frame: head and voice are not exactly synchronous.
 _LOG_SCALE_BOUND = 1.5
 
 
 def frame_spectra(windows: Tensor) -> Tensor:
-    """Mel windows (...,80,16) -> the spectrum of the frame itself (...,80): the window's middle, 40 ms.
+    """Mel windows (...,80,16) -> spectrum of the frame itself (...,80), from the middle 40 ms of the window.
 
-    Windows of neighbouring frames overlap; their middles together hold the whole sound once.
+    The windows of neighbouring frames overlap; their middles cover the audio exactly once.
     """
     return windows[..., 7:11].mean(-1)
 
@@ -49,21 +49,21 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, width: int, audio: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(SPECTRUM + 2, width, _LISTENING, padding=_LISTENING // 2)
+        self.convolution = nn.Conv1d(SPECTRUM + 2, width, _RECEPTIVE_FIELD, padding=_RECEPTIVE_FIELD // 2)
         self.mapping = nn.Linear(width, audio)
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Spectra (B,T,80) in [-4,4] -> audio features (B,T,audio)."""
         spectra = spectra / 4
-        # Loudness, and how much of it is low: voiced. Slow changes of both are what a head follows most.
+        # Loudness, and the share of low frequencies as a measure of voicing: head motion correlates most with both.
         loudness = spectra.mean(-1, keepdim=True)
         voicing = spectra[..., : SPECTRUM // 4].mean(-1, keepdim=True) - loudness
-        heard = torch.cat([spectra - loudness, loudness, voicing], dim=-1)
-        return self.mapping(F.gelu(self.convolution(heard.transpose(1, 2)).transpose(1, 2)))
+        features = torch.cat([spectra - loudness, loudness, voicing], dim=-1)
+        return self.mapping(F.gelu(self.convolution(features.transpose(1, 2)).transpose(1, 2)))
 
 
 class ActNorm(nn.Module):
-    """h' = (h - mu) / delta, with mu and delta set from data first and learned from there."""
+    """h' = (h - mu) / delta, with mu and delta initialised from data and then learned."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialise(self, h: Tensor) -> None:
-        """Make the values (N,channels) come out with mean 0 and deviation 1."""
+        """Set shift and scale so that the values (N,channels) are mapped to mean 0 and standard deviation 1."""
         deviation, mean = torch.std_mean(h, dim=0)
         self.shift.copy_(-mean)
         self.log_scale.copy_(-deviation.clamp(min=1e-6).log())
@@ -82,15 +82,15 @@ class ActNorm(nn.Module):
         return (h + self.shift) * self.log_scale.exp(), self.log_scale.sum()
 
     def inverse(self, h: Tensor) -> Tensor:
-        """Undo `forward`."""
+        """Inverse of `forward`."""
         return h * (-self.log_scale).exp() - self.shift
 
 
 class InvertibleConvolution(nn.Module):
     """h'' = W h', a 1x1 convolution with W = P L U: P a fixed permutation, L unit lower and U upper triangular.
 
-    The determinant is the product of U's diagonal, whose signs are fixed and whose magnitudes are positive, so W can
-    always be inverted.
+    The determinant is the product of U's diagonal, whose signs are fixed and whose magnitudes are positive, so W is
+    always invertible.
     """
 
     permutation: Tensor
@@ -118,15 +118,15 @@ class InvertibleConvolution(nn.Module):
 
 
 Memory = tuple[Tensor, Tensor]
-"""Keys and values (B,heads,N,HEAD) of preceding frames that later ones attend to."""
+"""Key-value cache (B,heads,N,HEAD) of preceding frames."""
 
 
 class TransformerCoupling(nn.Module):
     """The coupling's network F: shift t and log-scale of the second half from the first half and the context.
 
-    A transformer layer over time: a frame attends to itself and to the `span` - 1 frames before it, with a learned
-    preference for each distance and no absolute position, so that it works at any place of any length. Beside it runs
-    a linear path, which alone is already a linear prediction from the preceding movements.
+    A transformer layer over time: a frame attends to itself and the `span` - 1 frames before it, with a learned bias
+    for each distance and no absolute positions, so that clips may have any length. A parallel linear path gives a
+    linear prediction from the preceding movements.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, span: int, dropout: float) -> None:
@@ -142,13 +142,13 @@ class TransformerCoupling(nn.Module):
         self.output = nn.Linear(width, 2 * outputs)
         self.linear = nn.Linear(inputs, outputs)
         self.dropout = nn.Dropout(dropout)
-        # Couplings start as the identity: the flow starts as a random walk with Gaussian steps.
+        # Zero initialisation: couplings start as the identity, the flow as a random walk with Gaussian steps.
         for layer in (self.output, self.linear):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor, Memory]:
-        """First half and context (B,T,inputs) -> t and log s (B,T,outputs), and the memory for the next frames."""
+        """First half and context (B,T,inputs) -> t and log s (B,T,outputs), and the cache for the next frames."""
         h = self.input(x)
         batch, frames, width = h.shape
         span = self.distance.shape[1]
@@ -157,15 +157,17 @@ class TransformerCoupling(nn.Module):
         if memory is not None:
             key, value = torch.cat([memory[0], key], dim=2), torch.cat([memory[1], value], dim=2)
         total = key.shape[2]
-        back = torch.arange(total - frames, total, device=x.device)[:, None] - torch.arange(total, device=x.device)
-        bias = self.distance[:, back.clamp(0, span - 1)].masked_fill((back < 0) | (back >= span), -torch.inf)
+        distances = torch.arange(total - frames, total, device=x.device)[:, None] - torch.arange(total, device=x.device)
+        bias = self.distance[:, distances.clamp(0, span - 1)].masked_fill(
+            (distances < 0) | (distances >= span), -torch.inf
+        )
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         h = h + self.dropout(self.attended(attended.transpose(1, 2).reshape(batch, frames, width)))
         h = h + self.dropout(self.feedforward(self.feedforward_norm(h)))
         shift, log_scale = self.output(self.output_norm(h)).chunk(2, dim=-1)
         log_scale = _LOG_SCALE_BOUND * torch.tanh(log_scale / _LOG_SCALE_BOUND)
-        keep = max(0, total - (span - 1))
-        return shift + self.linear(x), log_scale, (key[:, :, keep:], value[:, :, keep:])
+        start = max(0, total - (span - 1))
+        return shift + self.linear(x), log_scale, (key[:, :, start:], value[:, :, start:])
 
 
 class FlowStep(nn.Module):
@@ -173,52 +175,53 @@ class FlowStep(nn.Module):
 
     def __init__(self, channels: int, context: int, width: int, span: int, dropout: float) -> None:
         super().__init__()
-        self.kept = channels // 2
+        self.first_width = channels // 2
         self.actnorm = ActNorm(channels)
         self.convolution = InvertibleConvolution(channels)
-        self.coupling = TransformerCoupling(self.kept + context, channels - self.kept, width, span, dropout)
+        self.coupling = TransformerCoupling(
+            self.first_width + context, channels - self.first_width, width, span, dropout
+        )
 
     def forward(self, h: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Values (B,T,channels) and context (B,T,context) -> values and log-determinant of every frame (B,T)."""
         h, norm_determinant = self.actnorm(h)
         h, convolution_determinant = self.convolution(h)
-        first, second = h.split([self.kept, h.shape[-1] - self.kept], dim=-1)
+        first, second = h.split([self.first_width, h.shape[-1] - self.first_width], dim=-1)
         shift, log_scale, _ = self.coupling(torch.cat([first, context], dim=-1))
         h = torch.cat([first, (second + shift) * log_scale.exp()], dim=-1)
         return h, log_scale.sum(-1) + norm_determinant + convolution_determinant
 
     def inverse(self, h: Tensor, context: Tensor, unmix: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """Undo `forward` for the frames after those that `memory` holds. `unmix` is the inverse of the convolution."""
-        first, second = h.split([self.kept, h.shape[-1] - self.kept], dim=-1)
+        """Inverse of `forward` for the frames after those in `memory`; `unmix` is the inverse convolution matrix."""
+        first, second = h.split([self.first_width, h.shape[-1] - self.first_width], dim=-1)
         shift, log_scale, memory = self.coupling(torch.cat([first, context], dim=-1), memory)
         h = torch.cat([first, second * (-log_scale).exp() - shift], dim=-1)
         return self.actnorm.inverse(h @ unmix.T), memory
 
 
 class Past(NamedTuple):
-    """What the flow keeps of the frames before: enough to go on, whatever their number."""
+    """State of the flow after the preceding frames; its size does not depend on their number."""
 
     first: Tensor
-    """Where the clip started (B,1,pose), normalised as all of these."""
+    """First pose of the clip (B,1,pose); like all fields, normalised."""
     tail: Tensor
-    """The last frames (B,n,pose)."""
+    """The most recent poses (B,n,pose)."""
     speed: Tensor
-    """Sum of the speeds so far (B,1)."""
+    """Running sum of speeds (B,1)."""
     place: Tensor
-    """Sum of the distances from the start so far (B,1,pose)."""
+    """Running sum of offsets from the first pose (B,1,pose)."""
     frames: int
-    """How many frames there were."""
+    """Number of preceding frames."""
 
 
 class PoseFlow(TrackNetwork):
     """Invertible map between the pose weights of a clip and noise z ~ N(0, 1), given its speech.
 
-    Every frame is mapped given the frames before it: what is mapped is its movement from the frame before, and the
-    context of the couplings is how the head moved until then (the last movements as they are, how fast it has been,
-    how far it is from where it started) and the speech around the frame. The first frame has a Gaussian of its own. So
-    z has the shape of the pose, and the density is exact for clips of any length.
+    The flow maps the movement from the preceding frame to each frame. The context of the couplings is the past head
+    motion (recent movements, average speeds, offset from the first pose) and the speech around the frame. The first
+    frame has a separate Gaussian. So z has the shape of the pose, and the density is exact for clips of any length.
 
-    Poses are (B,T,pose) in the model's own units; `audio` is what `hear` makes of the sound, None without sound.
+    Poses are (B,T,pose) in the model's units; `audio` is the result of `hear`, None without audio.
     """
 
     LABEL = "a pose flow"
@@ -227,11 +230,11 @@ class PoseFlow(TrackNetwork):
     mean: Tensor
     """Mean of the pose weights (pose,)."""
     deviation: Tensor
-    """Standard deviation of the pose weights (pose,); inside the flow they are normalised by both."""
+    """Standard deviation of the pose weights (pose,); the flow normalises poses by mean and deviation."""
     pace: Tensor
-    """Standard deviation of the normalised movements from frame to frame (pose,)."""
+    """Standard deviation of the frame-to-frame movements of normalised poses (pose,)."""
     start: Tensor
-    """Cholesky factor of the covariance of normalised poses (pose,pose): where a clip may start."""
+    """Cholesky factor of the covariance of normalised poses (pose,pose): distribution of the first frame."""
 
     def __init__(
         self, pose: int = 6, steps: int = 6, width: int = 48, span: int = 50, audio: int = 16, dropout: float = 0.1
@@ -247,14 +250,14 @@ class PoseFlow(TrackNetwork):
 
     @property
     def weights(self) -> int:
-        """Pose weights a frame."""
+        """Number of pose weights per frame."""
         return self.pose
 
     @classmethod
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
         """Number of pose weights, of steps and of audio features, width and span; see the base class.
 
-        Raises UnsupportedCheckpoint when there is no step, or a tensor that tells a size is missing.
+        Raises UnsupportedCheckpoint when there is no step, or a tensor that determines a size is missing.
         """
         steps = {int(match[1]) for name in state if (match := re.match(r"steps\.(\d{1,3})\.actnorm\.shift$", name))}
         distance, mapping = state.get("steps.0.coupling.distance"), "speech.mapping.bias"
@@ -272,16 +275,16 @@ class PoseFlow(TrackNetwork):
         }
 
     def hear(self, spectra: Tensor) -> Tensor:
-        """Spectra of the frames (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
+        """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
         return self.speech(spectra)
 
     def _chain(self) -> list[FlowStep]:
         return cast(list[FlowStep], list(self.steps))
 
     def _past(self, x: Tensor, before: Past | None = None) -> tuple[Tensor, Past]:
-        """What is known before the frame after each of x (B,T,pose), normalised: (B,T,context without audio).
+        """Features of the past, up to and including each normalised pose of x (B,T,pose): (B,T,context without audio).
 
-        `before`: what this gave for the frames before x; None when x starts the clip.
+        `before`: the state returned for the frames before x; None at the start of a clip.
         """
         frames = x.shape[1]
         if before is None:
@@ -290,29 +293,29 @@ class PoseFlow(TrackNetwork):
         moves = torch.diff(joined, dim=1, prepend=joined[:, :1]) / self.pace
         lagged = F.pad(moves, (0, 0, LAGS - 1, 0)).unfold(1, LAGS, 1).transpose(2, 3).flatten(2)[:, -frames:]
         speed = moves.norm(dim=-1)
-        known = before.frames + torch.arange(frames, device=x.device)
+        move_count = before.frames + torch.arange(frames, device=x.device)
         speeds = before.speed + speed[:, -frames:].cumsum(1)
-        # One frame at an ordinary speed is always added: at the start nothing else is known.
+        # Averages include one extra frame of speed 1, a prior for the start of a clip.
         recent = [
             (F.pad(speed, (length - 1, 0)).unfold(1, length, 1).sum(-1)[:, -frames:] + 1)
-            / (known.clamp(max=length) + 1)
+            / (move_count.clamp(max=length) + 1)
             for length in RECENT
         ]
-        pace = torch.stack([*recent, (speeds + 1) / (known + 1)], dim=-1)
+        pace = torch.stack([*recent, (speeds + 1) / (move_count + 1)], dim=-1)
         place = x - before.first
         places = before.place + place.cumsum(1)
-        features = torch.cat([lagged, place, places / (known + 1)[:, None], (pace + 0.05).log()], dim=-1)
+        features = torch.cat([lagged, place, places / (move_count + 1)[:, None], (pace + 0.05).log()], dim=-1)
         return features, Past(before.first, joined[:, -_TAIL:], speeds[:, -1:], places[:, -1:], before.frames + frames)
 
     def _context(self, past: Tensor, audio: Tensor | None) -> Tensor:
-        """Past (B,T,...) and audio features (B,T,audio), or None, to the context of the couplings."""
+        """Past (B,T,...) and audio features (B,T,audio) or None -> context of the couplings."""
         return torch.cat([past, past.new_zeros(*past.shape[:2], self.audio) if audio is None else audio], dim=-1)
 
     @torch.no_grad()
     def initialise(self, poses: list[Tensor]) -> None:
-        """Set the statistics and every actnorm from clips (T,pose), before the first training step.
+        """Initialise the statistics and every actnorm from clips (T,pose), before the first training step.
 
-        The flow then is a random walk: each movement Gaussian, independent of what went before.
+        The flow is then a random walk of independent Gaussian movements.
         """
         frames = torch.cat(poses)
         self.mean.copy_(frames.mean(0))
@@ -358,8 +361,8 @@ class PoseFlow(TrackNetwork):
     ) -> Tensor:
         """Equation 2: noise z (B,T,pose) and audio features (B,T,audio) -> pose (B,T,pose), frame after frame.
 
-        `first` (B,pose): where the clip starts, instead of what z says of its first frame. Memory beside the result
-        does not grow with T.
+        `first` (B,pose): first pose of the clip, in place of the one from z. Apart from the result, memory does not
+        grow with T.
         """
         if first is None:
             x = z[:, :1] @ self.start.T
@@ -391,12 +394,12 @@ class PoseFlow(TrackNetwork):
         first: Tensor | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw head motion (frames,pose) with z ~ N(0, temperature^2), for audio features (frames,audio) if given.
+        """Sample head motion (frames,pose) with z ~ N(0, temperature^2), given audio features (frames,audio) or None.
 
-        Noise is drawn on the CPU, so a seed gives the same noise on every device, and a longer sample begins as a
-        shorter one does. `first` (pose,): where to start.
+        Noise is drawn on the CPU, so that a seed gives the same noise on every device; a longer sample starts with the
+        frames of a shorter one. `first` (pose,): first pose.
         """
-        # By whole groups of 16: torch draws the last numbers of a tensor in another way when they do not fill a group.
+        # In multiples of 16: torch draws the last numbers of a tensor differently when they do not fill a group of 16.
         padded = math.ceil(frames / 16) * 16
         noise = torch.randn(padded, self.pose, generator=torch.Generator().manual_seed(seed))[:frames]
         z = (temperature * noise).to(self.mean).unsqueeze(0)

@@ -1,4 +1,4 @@
-"""The sizes that tell one EDTalk model from another. They are read off the tensors, never typed beside them."""
+"""Sizes of an EDTalk model, which are derived from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..motion.motion import EXPRESSION, LIP, POSE
 
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
-"""Feature channels by height in pixels, encoder and generator alike."""
+"""Feature channels by height in pixels, for encoder and generator."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ModelSizes:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """Heights of the features handed from encoder to generator, coarse first: 8, 16, ..., resolution."""
+        """Heights of the features passed from encoder to generator, coarse first: 8, 16, ..., resolution."""
         return tuple(2**i for i in range(3, int(math.log2(self.resolution)) + 1))
 
     @property
@@ -48,7 +48,7 @@ class ModelSizes:
         return "edtalk" if self.expression else "lip_pose"
 
     def to_json(self) -> str:
-        """One line of JSON, as kept in the metadata of a bundle."""
+        """One line of JSON, for the metadata of a bundle."""
         return json.dumps({**self.__dict__, "channels": {str(px): n for px, n in sorted(self.channels.items())}})
 
     @classmethod

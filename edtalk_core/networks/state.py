@@ -1,4 +1,4 @@
-"""Networks and the tensors in weight files: sizes are read off names and shapes, and tensors are checked before use."""
+"""Networks from the tensors of weight files: sizes from names and shapes, and validation of the tensors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ..errors import UnsupportedCheckpoint
 
 State = Mapping[str, Tensor]
-"""Tensors by name, as `nn.Module.state_dict` gives them."""
+"""Tensors by name, as returned by `nn.Module.state_dict`."""
 
 MAX_WIDTH = 1 << 14
-"""Channels or weights that a tensor may claim: beyond, its file is damaged or made to exhaust memory."""
+"""Maximum width of a tensor: larger values mean a damaged file, or one made to exhaust memory."""
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -23,7 +23,7 @@ Network = TypeVar("Network", bound="SizedNetwork")
 
 
 class SizedNetwork(nn.Module):
-    """A network that reads its own sizes off the tensors of a weight file, so that nothing is typed beside them."""
+    """A network whose sizes can be derived from the tensors of a weight file."""
 
     LABEL: ClassVar[str]
     """The network in messages, with its article: "a pose flow"."""
@@ -31,15 +31,15 @@ class SizedNetwork(nn.Module):
     @classmethod
     @abstractmethod
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
-        """Arguments of the constructor for these tensors, read off their names and shapes.
+        """Constructor arguments for these tensors, derived from their names and shapes.
 
-        Where the tensor that tells a size is missing any size will do: `matching_tensors` reports the tensor. Raises
-        UnsupportedCheckpoint when the sizes cannot be told or are out of range; `source` names the tensors.
+        The size of a missing tensor is arbitrary, because `matching_tensors` reports the tensor. Raises
+        UnsupportedCheckpoint when the sizes cannot be determined or are out of range; `source` names the tensors.
         """
 
     @classmethod
     def from_state_dict(cls: type[Network], state: State) -> Network:
-        """Build from tensors under their own names; all sizes are read off them. Returned in evaluation mode.
+        """Build the network from its state dict, sizes included. Returns it in evaluation mode.
 
         Raises UnsupportedCheckpoint when tensors are missing, unknown, or do not fit together.
         """
@@ -54,7 +54,7 @@ class SizedNetwork(nn.Module):
 
 
 class TrackNetwork(SizedNetwork):
-    """A network beside the model that makes one track of motion for it."""
+    """An optional network of a model that generates one track of motion."""
 
     TRACK: ClassVar[str]
     """Name of the track: "lip", "pose" or "expression"."""
@@ -62,19 +62,19 @@ class TrackNetwork(SizedNetwork):
     @property
     @abstractmethod
     def weights(self) -> int:
-        """Weights a frame that it makes: the width of its track, which must be the model's."""
+        """Number of weights per frame: the width of its track, which must be that of the model."""
 
 
 def rows(state: State, name: str) -> int:
-    """First dimension of a tensor; where it is missing or absurd, a number that `matching_tensors` will object to."""
+    """First dimension of a tensor; for a missing or absurd one, a value that `matching_tensors` rejects."""
     return min(max(1, *state[name].shape[:1], 1), MAX_WIDTH) if name in state else 1
 
 
 def matching_tensors(network: nn.Module, state: State, claim: str, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors that a network takes, which lie in `state` under `prefix` and the network's own names.
+    """Select and check the tensors of a network, which are in `state` under `prefix` and the network's own names.
 
-    Raises UnsupportedCheckpoint when some are missing, have another shape or are no floating-point numbers; `claim`
-    begins the message: "model.pt holds a pose flow".
+    Raises UnsupportedCheckpoint for tensors that are missing, have the wrong shape or are not floating point; `claim`
+    is the start of the message: "model.pt holds a pose flow".
     """
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     missing = [prefix + name for name in expected if prefix + name not in state]

@@ -1,4 +1,4 @@
-"""The talking head: encoder, generator, banks and heads put together, as in the published checkpoints."""
+"""The talking head: encoder, generator, banks and heads, as in the published checkpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TalkingHead(SizedNetwork):
     LABEL = "a model"
 
     PREFIXES = ("enc.net_app.", "dec.", "direction_lipnonlip.", "direction_exp.", "lip_fc.", "pose_fc.", "exp_fc.")
-    """Of tensors that no other network has."""
+    """Prefixes of tensors that no other network has."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class TalkingHead(SizedNetwork):
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, ModelSizes]:
         """The `ModelSizes` of tensors named as published; see the base class.
 
-        Raises UnsupportedCheckpoint for a resolution above MAX_RESOLUTION, and for more bases than the latent is wide.
+        Raises UnsupportedCheckpoint for a resolution above MAX_RESOLUTION.
         """
 
         def count(pattern: str) -> int:
@@ -64,7 +64,7 @@ class TalkingHead(SizedNetwork):
         levels = max(count(r"enc\.net_app\.convs\.(\d{1,9})\.conv1\.") - 1, count(r"dec\.to_rgbs\.(\d{1,9})\."), 2)
         if 4 << levels > MAX_RESOLUTION:
             raise UnsupportedCheckpoint(
-                f"{source} has {levels} levels, which would make images of {4 << min(levels, 64)} px; "
+                f"{source} has {levels} levels, for images of {4 << min(levels, 64)} px; "
                 f"at most {MAX_RESOLUTION} px are supported."
             )
         resolution = 4 << levels
@@ -86,7 +86,7 @@ class TalkingHead(SizedNetwork):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.direction_lipnonlip.weight.device
 
     @property
@@ -95,7 +95,7 @@ class TalkingHead(SizedNetwork):
         return self.direction_lipnonlip.weight.dtype
 
     def bank(self) -> Tensor:
-        """All bases Q (style, lip + pose + expression), orthonormal, float32. Factored anew at every call."""
+        """All bases Q (style, lip + pose + expression), orthonormal, float32; factorised at every call."""
         if self.sizes.expression:
             return orthonormal(self.direction_lipnonlip, self.direction_exp)
         return orthonormal(self.direction_lipnonlip)
@@ -106,7 +106,7 @@ class TalkingHead(SizedNetwork):
         """Weights (B,lip), (B,pose), (B,expression) -> direction in latent space and its expression part, (B,style).
 
         The direction is the weighted sum of the bases; without expression (lip+pose variant) the second is None.
-        `bank`: the result of `bank()`, to factor it once for many calls.
+        `bank`: the result of `bank()`, to factorise it once for many calls.
         """
         q = (self.bank() if bank is None else bank).to(lip)
         split = self.sizes.lip + self.sizes.pose

@@ -24,12 +24,12 @@ def big_model(server: ComfyServer) -> str:
     """The name of a model of the published size in models/edtalk, in half precision: 230 MB in memory."""
     import torch
 
-    from edtalk_core.bench import stand_in
+    from edtalk_core.bench import random_model
     from edtalk_core.checkpoints.bundle import write_bundle
     from edtalk_core.networks.audio_to_lip import AudioToLip
 
     torch.manual_seed(0)
-    model = stand_in("edtalk")
+    model = random_model("edtalk")
     model.audio_to_lip = AudioToLip().eval()
     name = "big.safetensors"
     write_bundle(server.base / "models/edtalk" / name, model, dtype=torch.float16)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edtalk_core.bench import PUBLISHED, Convolution, Floor, bench, convolutions, stand_in
+from edtalk_core.bench import PUBLISHED, Convolution, Floor, bench, convolutions, random_model
 from edtalk_core.cli import main
 from edtalk_core.errors import ArgumentError, Cancelled
 from edtalk_core.model import EDTalk
@@ -93,7 +93,7 @@ def test_the_floor_has_the_work_of_the_published_generator():
 
 @pytest.mark.parametrize("variant", list(PUBLISHED))
 def test_stand_ins_have_the_published_sizes(variant: str):
-    assert stand_in(variant, "meta").sizes == PUBLISHED[variant]
+    assert random_model(variant, "meta").sizes == PUBLISHED[variant]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_wrong_options(options: dict[str, object], word: str):
         bench(small_model(), **options)
 
 
-def test_an_unknown_stand_in():
+def test_an_unknown_random_model():
     with pytest.raises(ArgumentError, match="edtalk and lip_pose"):
-        stand_in("sadtalker")
+        random_model("sadtalker")
 
 
 def test_it_can_be_cancelled():

@@ -499,7 +499,10 @@ FOREIGN: dict[str, tuple[list[str], str]] = {
     "GFPGAN": (["stylegan_decoder.style_mlp.1.weight", "conv_body_first.weight"], "GFPGAN"),
     "CLIP": (["text_model.embeddings.position_embedding.weight"], "CLIP"),
     "HuBERT": (["encoder.layers.0.attention.k_proj.weight"], "speech or text encoder"),
-    "a classifier": (["layer1.0.conv1.weight", "fc.weight", "fc.bias"], "not an EDTalk checkpoint: it holds 3 tensors"),
+    "a classifier": (
+        ["layer1.0.conv1.weight", "fc.weight", "fc.bias"],
+        "not an EDTalk checkpoint: it contains 3 tensors",
+    ),
 }
 
 
