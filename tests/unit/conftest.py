@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,3 +113,9 @@ def face_store(tmp_path_factory: pytest.TempPathFactory, write_face_clip: Callab
     for name in ("eva", "finn"):
         write_face_clip(folder, name, split="holdout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(shared: Path) -> dict[str, dict]:
+    """Names and shapes of the tensors in each published file."""
+    return json.loads((shared / "parity" / "manifest.json").read_text())

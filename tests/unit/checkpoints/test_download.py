@@ -1,4 +1,4 @@
-"""Downloads, with the real client against a server on this machine that speaks the hub's protocol."""
+"""Downloads with the real client, from a local server that implements the hub's protocol."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Hub(ThreadingHTTPServer):
         self.ranges_work = True
         self.garble = False
         self.status: int | None = None
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.ranges: list[str | None] = []
 
     @property
@@ -52,7 +52,7 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address) -> None:
-        # A client that hangs up, which is what cancelling does, is no news.
+        # Clients disconnect when a download is cancelled.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([\w.]+)/(.+)", self.path)
         assert match, self.path
         repo, revision, name = match.groups()
-        self.server.asked.append(f"{self.command} {repo}/{name}@{revision}")
+        self.server.requests.append(f"{self.command} {repo}/{name}@{revision}")
         if self.server.status:
             return self.answer(self.server.status)
         if repo in self.server.gated:
@@ -99,11 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self.do_HEAD()
         owner, repo, name = self.path.removeprefix("/store/").split("/", 2)
         data = self.server.repositories[f"{owner}/{repo}"][name]
-        asked = self.headers.get("Range")
-        self.server.ranges.append(asked)
+        range_header = self.headers.get("Range")
+        self.server.ranges.append(range_header)
         start, status, headers = 0, 200, {}
-        if asked and self.server.ranges_work:
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+        if range_header and self.server.ranges_work:
+            start = int(re.fullmatch(r"bytes=(\d+)-", range_header)[1])
             status, headers = 206, {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
         body = data[start:]
         if self.server.garble:
@@ -130,13 +130,6 @@ def hub() -> Iterator[Hub]:
     thread.join()
 
 
-@pytest.fixture(autouse=True)
-def _own_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDTALK_HOME", str(tmp_path / "models"))
-    monkeypatch.delenv("EDTALK_HUB_REPO", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def large() -> bytes:
     """Larger than two of the client's chunks of 10 MB, so that there is something to resume."""
@@ -144,7 +137,7 @@ def large() -> bytes:
 
 
 class Progress:
-    """Notes the calls; cancels once `stop` bytes are there."""
+    """Records the calls; cancels after `stop` bytes."""
 
     def __init__(self, stop: float = float("inf")) -> None:
         self.calls: list[tuple[int, int | None]] = []
@@ -179,15 +172,15 @@ def test_file_arrives_with_progress_and_a_record(hub: Hub, tmp_path: Path, large
     assert record["size"] == len(large)
     assert record["source"] == f"{AUTHOR}/ckpts/EDTalk.pt at {COMMIT}"
     # The bytes are fetched from the very commit whose size and hash were announced.
-    assert hub.asked == [f"HEAD {AUTHOR}/ckpts/EDTalk.pt@main", f"GET {AUTHOR}/ckpts/EDTalk.pt@{COMMIT}"]
+    assert hub.requests == [f"HEAD {AUTHOR}/ckpts/EDTalk.pt@main", f"GET {AUTHOR}/ckpts/EDTalk.pt@{COMMIT}"]
 
 
 def test_file_on_disk_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
     hub.repositories[AUTHOR] = {"ckpts/EDTalk.pt": b"weights"}
     first = download("EDTalk.pt", endpoint=hub.url)
-    hub.asked.clear()
+    hub.requests.clear()
     assert download("EDTalk.pt", endpoint=hub.url) == first == models_folder() / "EDTalk.pt"
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 def test_cancelled_download_is_resumed(hub: Hub, tmp_path: Path, large: bytes) -> None:
@@ -195,20 +188,20 @@ def test_cancelled_download_is_resumed(hub: Hub, tmp_path: Path, large: bytes) -
     with pytest.raises(Cancelled, match="enough"):
         download("EDTalk.pt", endpoint=hub.url, progress=Progress(stop=1))
     (partial,) = partials(models_folder())
-    kept = partial.stat().st_size
-    assert 0 < kept < len(large)
+    partial_size = partial.stat().st_size
+    assert 0 < partial_size < len(large)
     assert not (models_folder() / "EDTalk.pt").exists()
 
     progress = Progress()
     path = download("EDTalk.pt", endpoint=hub.url, progress=progress)
     assert path.read_bytes() == large
-    assert hub.ranges == [None, f"bytes={kept}-"]
-    assert progress.calls[0] == (kept, len(large))
+    assert hub.ranges == [None, f"bytes={partial_size}-"]
+    assert progress.calls[0] == (partial_size, len(large))
     assert not partials(models_folder())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionError, ValueError])
-def test_whatever_the_progress_raises_comes_out(hub: Hub, error: type[BaseException], large: bytes) -> None:
+def test_exceptions_of_the_progress_callback_propagate(hub: Hub, error: type[BaseException], large: bytes) -> None:
     hub.repositories[AUTHOR] = hub.repositories[README] = {"ckpts/EDTalk.pt": large}
 
     def progress(done: int, total: int | None) -> None:
@@ -220,7 +213,7 @@ def test_whatever_the_progress_raises_comes_out(hub: Hub, error: type[BaseExcept
     assert len(hub.ranges) == 1
 
 
-def test_part_of_another_file_is_not_resumed(hub: Hub, large: bytes) -> None:
+def test_partial_file_of_another_version_is_not_resumed(hub: Hub, large: bytes) -> None:
     hub.repositories[AUTHOR] = {"ckpts/EDTalk.pt": large}
     with pytest.raises(Cancelled):
         download("EDTalk.pt", endpoint=hub.url, progress=Progress(stop=1))
@@ -231,7 +224,7 @@ def test_part_of_another_file_is_not_resumed(hub: Hub, large: bytes) -> None:
     assert not partials(models_folder())
 
 
-def test_complete_part_is_taken_without_fetching(hub: Hub, large: bytes) -> None:
+def test_complete_partial_file_is_used_without_a_request(hub: Hub, large: bytes) -> None:
     hub.repositories[AUTHOR] = {"ckpts/EDTalk.pt": large}
     with pytest.raises(Cancelled):
         download("EDTalk.pt", endpoint=hub.url, progress=Progress(stop=len(large)))
@@ -239,7 +232,7 @@ def test_complete_part_is_taken_without_fetching(hub: Hub, large: bytes) -> None
     assert hub.ranges == [None]
 
 
-def test_connection_that_breaks_is_taken_up_again(hub: Hub, large: bytes) -> None:
+def test_broken_connection_is_resumed(hub: Hub, large: bytes) -> None:
     hub.repositories[AUTHOR] = {"ckpts/EDTalk.pt": large}
     hub.cut_after = 15 << 20
     assert download("EDTalk.pt", endpoint=hub.url).read_bytes() == large
@@ -255,7 +248,7 @@ def test_server_without_ranges_still_gives_the_file(hub: Hub, large: bytes) -> N
     assert download("EDTalk.pt", endpoint=hub.url).read_bytes() == large
 
 
-def test_garbled_bytes_are_not_kept(hub: Hub) -> None:
+def test_garbled_download_is_discarded(hub: Hub) -> None:
     hub.repositories[AUTHOR] = {"ckpts/EDTalk.pt": os.urandom(1000)}
     hub.garble = True
     with pytest.raises(DownloadError, match="not the announced file"):
@@ -311,13 +304,13 @@ def test_gated_repository_is_explained(hub: Hub) -> None:
         download("EDTalk.pt", endpoint=hub.url)
 
 
-def test_host_that_is_no_hub_is_explained(hub: Hub) -> None:
+def test_host_that_is_not_a_hub_is_explained(hub: Hub) -> None:
     hub.status = 200
     with pytest.raises(DownloadError, match="not that of a Hugging Face host"):
         download("EDTalk.pt", endpoint=hub.url)
 
 
-def test_unreachable_host_is_asked_once(tmp_path: Path) -> None:
+def test_unreachable_host_is_tried_once(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -426,8 +419,7 @@ def test_unreadable_record_is_ignored_with_a_warning(
 # ---------------------------------------------------------------- names and folders
 
 
-def test_catalogue_is_what_was_published(shared: Path) -> None:
-    manifest = json.loads((shared / "parity" / "manifest.json").read_text())
+def test_catalogue_lists_the_published_files(manifest: dict[str, dict]) -> None:
     assert set(FILES) == set(manifest)
     assert {name for files in MODELS.values() for name in files} == set(manifest)
     assert "not cleared for commercial use" in LICENSE
@@ -465,19 +457,19 @@ def test_models_folder(
 # ---------------------------------------------------------------- load_model and the hub
 
 
-def published(tmp_path: Path, **tensors: dict[str, torch.Tensor]) -> bytes:
-    path = tmp_path / "made.pt"
+def torch_file_content(tmp_path: Path, **tensors: dict[str, torch.Tensor]) -> bytes:
+    path = tmp_path / "content.pt"
     torch.save(tensors, path)
     return path.read_bytes()
 
 
 @pytest.fixture
 def small_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """A hub whose EDTalk is tiny, reached the way a user reaches a mirror."""
+    """A hub whose EDTalk is tiny, configured like a mirror."""
     sizes = ModelSizes(resolution=16, style=40, channels={4: 4, 8: 4, 16: 4}, expression_hidden=4)
     hub.repositories["mine/mirror"] = {
-        "ckpts/EDTalk.pt": published(tmp_path, gen=EDTalk(sizes).state_dict()),
-        "ckpts/Audio2Lip.pt": published(tmp_path, audio2lip=AudioToLip(20, (2,) * 13).state_dict()),
+        "ckpts/EDTalk.pt": torch_file_content(tmp_path, gen=EDTalk(sizes).state_dict()),
+        "ckpts/Audio2Lip.pt": torch_file_content(tmp_path, audio2lip=AudioToLip(20, (2,) * 13).state_dict()),
     }
     monkeypatch.setenv("EDTALK_HUB_REPO", "mine/mirror")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
@@ -488,24 +480,24 @@ def small_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     return hub
 
 
-def test_load_model_fetches_what_is_missing_once(small_hub: Hub) -> None:
+def test_load_model_downloads_missing_files_once(small_hub: Hub) -> None:
     progress = Progress()
     model = load_model("edtalk", progress=progress)
     assert model.sizes.resolution == 16
     assert model.audio_to_lip is not None
     assert progress.calls
     assert {path.name for path in models_folder().glob("*.pt")} == {"EDTalk.pt", "Audio2Lip.pt"}
-    small_hub.asked.clear()
+    small_hub.requests.clear()
     load_model("edtalk")
-    assert small_hub.asked == []
+    assert small_hub.requests == []
 
 
-def test_load_model_takes_a_file_put_there_by_hand_and_records_it(small_hub: Hub) -> None:
+def test_load_model_records_a_file_copied_by_hand(small_hub: Hub) -> None:
     models_folder().mkdir()
     data = small_hub.repositories["mine/mirror"]["ckpts/EDTalk.pt"]
     (models_folder() / "EDTalk.pt").write_bytes(data)
     load_model("EDTalk.pt")
-    assert small_hub.asked == []
+    assert small_hub.requests == []
     record = read_record(models_folder())["EDTalk.pt"]
     assert record["sha256"] == hashlib.sha256(data).hexdigest()
     assert "by hand" in record["source"]
@@ -524,7 +516,7 @@ def test_load_model_warns_when_a_file_changed(small_hub: Hub, tmp_path: Path, ca
 def test_load_model_prefers_the_working_directory(small_hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "EDTalk.pt").write_bytes(small_hub.repositories["mine/mirror"]["ckpts/EDTalk.pt"])
     load_model("EDTalk.pt")
-    assert small_hub.asked == []
+    assert small_hub.requests == []
     assert not (tmp_path / RECORD).exists()
     assert not models_folder().exists()
 
@@ -555,4 +547,4 @@ def test_offline_mode_is_the_reason(hub: Hub) -> None:
     done = run(code, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
     assert "DownloadError" in done.stderr
     assert "HF_HUB_OFFLINE" in done.stderr
-    assert hub.asked == []
+    assert hub.requests == []
