@@ -1,7 +1,7 @@
 """The subcommands of `edtalk`, one module each.
 
-A module has `add_parser(subparsers)`, which describes its arguments and sets its `run(args)` as the default of `run`;
-`run` returns nothing and raises the library's errors. Heavy imports stay inside `run`, so that `--help` is quick.
+Each module has `add_parser(subparsers)`, which adds its arguments and sets its `run(args)` as the default of `run`;
+`run` returns nothing and raises the library's errors. Heavy imports are inside `run`, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -19,4 +19,4 @@ COMMANDS = (
     "train",
     "evaluate",
 )
-"""Module names, in the order that `edtalk --help` lists them."""
+"""Module names, in the order of `edtalk --help`."""

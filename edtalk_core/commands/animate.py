@@ -1,4 +1,4 @@
-"""`edtalk animate`: a portrait and a sound, a video or a motion become a talking video."""
+"""`edtalk animate`: animate a portrait with a sound, a video or a motion."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from .report import print_video
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk animate`."""
+    """Add the parser of `edtalk animate`."""
     parser = subparsers.add_parser(
         "animate",
         help="make a portrait talk",
-        description="Make a portrait talk: with a recording it says what is said, with a video it does what the face "
-        "there does, with a motion file it does what the file says. The video lasts as long as the sound (without "
-        "sound, as long as the motion).",
+        description="Make a portrait talk. A recording drives its lips, a video its whole face, and a motion file "
+        "whatever tracks it has. The video lasts as long as the sound (without sound, as long as the motion).",
         epilog="examples: edtalk animate me.jpg hello.wav --expression happy:0.8 | "
         "edtalk animate me.jpg hello.wav --expression '0 neutral; 2 surprised:1.2 ease-in-out; 4 own' | "
         "edtalk animate me.jpg actor.mp4 --lip video --pose still",
@@ -47,48 +46,53 @@ def add_parser(subparsers: Subparsers) -> None:
 
     motion = parser.add_argument_group("motion")
     motion.add_argument("--motion", type=Path, metavar="FILE", help="use the tracks of this motion file")
-    motion.add_argument(
-        "--save-motion", type=output_path, metavar="FILE", help="write what was rendered as a motion file"
-    )
+    motion.add_argument("--save-motion", type=output_path, metavar="FILE", help="save the rendered motion in this file")
     motion.add_argument(
         "--lip",
         choices=("own", "audio", "video"),
-        help="where the mouth comes from: own (as in the portrait), audio, or video (the driver's) (default: the "
-        "motion file if it has lips, else video if the driver is one, else audio)",
+        help="source of the lips: own (as in the portrait), audio, or video (the driver's) (default: the motion "
+        "file if it has lips, else video if the driver is one, else audio)",
     )
     motion.add_argument(
         "--pose",
         choices=("still", "own", "video", "flow"),
-        help="where the head comes from: still (held as in the portrait; own is the same), video (--pose-video or the "
-        "driver), or flow (sampled to suit the sound) (default: the motion file if it has a pose, else video if there "
+        help="source of the head motion: still (held as in the portrait; own is the same), video (--pose-video or the "
+        "driver), or flow (sampled to match the sound) (default: the motion file if it has a pose, else video if there "
         "is one, else flow if the model has one, else still)",
     )
-    motion.add_argument("--pose-video", type=Path, metavar="VIDEO", help="take the head from this video")
+    motion.add_argument("--pose-video", type=Path, metavar="VIDEO", help="take the head motion from this video")
     motion.add_argument(
         "--expression",
         metavar="WHAT",
         help="own (as in the portrait), video (the driver's), EMOTION[:STRENGTH] such as happy:0.8 (0 is own, 1 the "
-        "preset, more exaggerates), a preset file[:STRENGTH], a timeline such as '0 neutral; 1.5 happy:0.8', or a file "
-        "with a timeline (default: the motion file if it has expressions, else video if the driver is one, else own)",
+        "preset, more exaggerates it), a preset file[:STRENGTH], a timeline such as '0 neutral; 1.5 happy:0.8', or a "
+        "file with a timeline (default: the motion file if it has expressions, else video if the driver is one, else "
+        "own)",
     )
     motion.add_argument(
-        "--seed", type=int, default=0, help="of the pose flow; the same seed gives the same head (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the pose flow; the same seed gives the same head motion (default: 0)",
     )
     motion.add_argument(
-        "--temperature", type=not_negative, default=1.0, help="of the pose flow; less is calmer (default: 1)"
+        "--temperature",
+        type=not_negative,
+        default=1.0,
+        help="temperature of the pose flow; lower is calmer (default: 1)",
     )
 
     timing = parser.add_argument_group("timing")
     timing.add_argument(
         "--fps",
         type=positive,
-        help="frames a second of the video (default: that of the motion file, else the model's, 25)",
+        help="frame rate of the video (default: that of the motion file, else the model's, 25)",
     )
     timing.add_argument(
-        "--silence-before", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add in front"
+        "--silence-before", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add before the sound"
     )
     timing.add_argument(
-        "--silence-after", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add at the end"
+        "--silence-after", type=not_negative, default=0.0, metavar="SECONDS", help="silence to add after the sound"
     )
 
     add_face_options(parser)
@@ -99,7 +103,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Animate, and say where the video lies and how long it took."""
+    """Animate, and print the path of the video and the time taken."""
     from ..pipeline import animate
 
     started = time.perf_counter()
@@ -129,12 +133,12 @@ def run(args: argparse.Namespace) -> None:
             save_motion_to=args.save_motion,
             progress=bars,
         )
-    came = ", ".join(f"{track} {source}" for track, source in result.sources.items())
+    sources = ", ".join(f"{track} {source}" for track, source in result.sources.items())
     print_video(
         result,
         loaded,
         as_json=args.json,
         facts={"sources": dict(result.sources)},
-        about=f"motion: {came}",
+        about=f"motion: {sources}",
         rendering="rendering",
     )

@@ -10,7 +10,7 @@ from .progress import progress_bars
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk bench`."""
+    """Add the parser of `edtalk bench`."""
     parser = subparsers.add_parser(
         "bench",
         help="measure speed and memory, as JSON",
@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measure, and print the result."""
     from ..bench import PUBLISHED, bench, random_model
     from ..devices import fastest_device
 

@@ -1,4 +1,4 @@
-"""`edtalk convert`: weight files become one safetensors bundle."""
+"""`edtalk convert`: convert weight files to a safetensors bundle."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk convert`."""
+    """Add the parser of `edtalk convert`."""
     parser = subparsers.add_parser(
         "convert",
-        help="make one .safetensors bundle of weight files",
-        description="Make one .safetensors bundle of weight files, such as EDTalk.pt and Audio2Lip.pt: safe to share, "
-        "quick to load, without optimiser states and weights that are never used. Its metadata names the sources with "
-        "their SHA-256.",
+        help="convert weight files to one .safetensors bundle",
+        description="Convert weight files, such as EDTalk.pt and Audio2Lip.pt, to one .safetensors bundle: safe to "
+        "share, fast to load, without optimiser states and unused weights. Its metadata lists the sources with their "
+        "SHA-256.",
     )
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="weight file, .pt or .safetensors")
-    parser.add_argument("-o", "--output", type=output_path, required=True, help="the bundle, a name in .safetensors")
-    parser.add_argument("--dtype", choices=DTYPES, help="precision to store (default: as in the files)")
+    parser.add_argument("-o", "--output", type=output_path, required=True, help="bundle to write, .safetensors")
+    parser.add_argument("--dtype", choices=DTYPES, help="precision to store (default: that of the files)")
     parser.add_argument(
         "--presets",
         type=Path,
         metavar="STORE",
-        help="read the expression presets off the clips of this folder (edtalk prepare) whose emotion is known",
+        help="compute the expression presets from the clips of this folder (edtalk prepare) whose emotion is known",
     )
     parser.add_argument(
         "--measured",
         action="store_true",
-        help="with --presets: take what landmarks measure instead of what the model reads (for a model taught so)",
+        help="with --presets: use the values measured from landmarks instead of those the model reads (for a model "
+        "trained on them)",
     )
     parser.add_argument(
         "--strength",
         type=float,
         default=1.0,
-        help="with --measured: make the presets so many times as strong as people show them on average (default: 1)",
+        help="with --measured: factor on the average strength of the presets in the clips (default: 1)",
     )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert, and say what was written."""
+    """Convert, and print the path and size of the bundle."""
     import torch
 
     from ..checkpoints.bundle import convert

@@ -1,4 +1,4 @@
-"""`edtalk download`: fetch the published weight files."""
+"""`edtalk download`: download the published weight files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .progress import progress_bars
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk download`."""
+    """Add the parser of `edtalk download`."""
     parser = subparsers.add_parser(
         "download",
-        help="fetch the published weight files",
-        description="Fetch the weight files that the authors of EDTalk published. An interrupted download goes on "
-        "where it stopped. The SHA-256 of each file is recorded when it first arrives and checked later. The weights "
-        "are not cleared for commercial use.",
+        help="download the published weight files",
+        description="Download the weight files published by the authors of EDTalk. An interrupted download is resumed. "
+        "The SHA-256 of each file is recorded on its first download and checked later. The weights are not cleared for "
+        "commercial use.",
     )
     parser.add_argument(
         "names",
@@ -25,24 +25,24 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="NAME",
         help="edtalk, edtalk_lip_pose, or a file such as EDTalk.pt or Audio2Lip.pt (default: edtalk)",
     )
-    parser.add_argument("--folder", type=Path, help="where to put them (default: the models folder, $EDTALK_HOME)")
+    parser.add_argument("--folder", type=Path, help="folder to download to (default: the models folder, $EDTALK_HOME)")
     parser.add_argument(
-        "--repository", metavar="OWNER/NAME", help="Hugging Face repository to fetch from (default: $EDTALK_HUB_REPO)"
+        "--repository", metavar="OWNER/NAME", help="Hugging Face repository (default: $EDTALK_HUB_REPO)"
     )
-    parser.add_argument("--endpoint", metavar="URL", help="host to fetch from (default: $HF_ENDPOINT)")
+    parser.add_argument("--endpoint", metavar="URL", help="host of the repository (default: $HF_ENDPOINT)")
     add_json_option(parser)
     add_progress_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Download each file, and say where it lies."""
+    """Download each file, and print its path."""
     from ..checkpoints.catalogue import published_files
     from ..checkpoints.download import download
     from ..checkpoints.reading import file_sha256
 
     files = dict.fromkeys(file for name in args.names for file in published_files(name))
-    found = []
+    paths = []
     with progress_bars(args.progress, unit="B") as progress:
         for file in files:
             path = download(
@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> None:
                 repository=args.repository,
                 endpoint=args.endpoint,
             )
-            found.append(path)
+            paths.append(path)
     if args.json:
-        print_json([{"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in found])
+        print_json([{"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in paths])
     else:
-        for path in found:
+        for path in paths:
             print(path)

@@ -1,4 +1,4 @@
-"""`edtalk dub`: the face of a video says something else."""
+"""`edtalk dub`: dub a video with new lip motion."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .report import print_video
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk dub`."""
+    """Add the parser of `edtalk dub`."""
     parser = subparsers.add_parser(
         "dub",
-        help="give the face of a video new lips",
-        description="Make the face of a video say a recording. Only the mouth changes; the rest stays as filmed, at "
-        "the video's own size and frame rate. Frames without the face stay as they are; where the recording is silent, "
+        help="make the face of a video say a recording",
+        description="Make the face of a video say a recording. Only the mouth changes; size, frame rate and the rest "
+        "of the picture stay the same. Frames without the face are copied unchanged; where the recording is silent, "
         "the mouth closes.",
         epilog="examples: edtalk dub interview.mp4 german.wav -o interview_german.mp4 | "
         "edtalk dub loop.mp4 speech.wav --length audio | edtalk dub people.mp4 speech.wav --face 1",
@@ -44,10 +44,10 @@ def add_parser(subparsers: Subparsers) -> None:
         choices=("video", "audio"),
         default="video",
         help="video: as long as the video, the sound is cut or followed by silence; audio: as long as the sound, the "
-        "video is cut or goes back and forth (default: video)",
+        "video is cut or played back and forth (default: video)",
     )
     parser.add_argument(
-        "--motion", type=Path, metavar="FILE", help="use the lips of this motion file instead of those that are heard"
+        "--motion", type=Path, metavar="FILE", help="use the lips of this motion file instead of those from the sound"
     )
     parser.add_argument(
         "--feather",
@@ -60,7 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--match-colours",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="bring the colours of the mouth to those around it (default: yes)",
+        help="match the colours of the mouth to its surroundings (default: yes)",
     )
     add_face_options(parser)
     add_model_options(parser)
@@ -70,7 +70,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Dub, and say where the video lies, what became of it and how long it took."""
+    """Dub, and print the path of the video, the number of dubbed frames and the time taken."""
     from ..dubbing import dub
 
     started = time.perf_counter()

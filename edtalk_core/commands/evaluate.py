@@ -1,4 +1,4 @@
-"""`edtalk evaluate`: figures of a model on clips it was not trained on."""
+"""`edtalk evaluate`: measure a model on clips it was not trained on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .progress import progress_bars
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk evaluate`."""
+    """Add the parser of `edtalk evaluate`."""
     parser = subparsers.add_parser(
         "evaluate",
         help="measure a model on clips it was not trained on",
         description="Measure a model on prepared clips (edtalk prepare) that it was not trained on: self-reenactment "
-        "against repeating the first frame; how well the mouth follows sound alone; what each bank moves; how well the "
-        "pose flow knows unseen heads. What each figure means is said in the documentation of edtalk_core.evaluation.",
+        "compared with repeating the first frame; lip sync from audio; disentanglement of the banks; likelihood of "
+        "unseen head motion under the pose flow. The metrics are documented in edtalk_core.evaluation.",
     )
     parser.add_argument("model", nargs="*", metavar="WEIGHTS", help="weight files (default: demo)")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="prepared clips")
-    parser.add_argument("--split", default="holdout", help="which clips (default: holdout)")
+    parser.add_argument("--split", default="holdout", help="split of the clips (default: holdout)")
     parser.add_argument(
         "--only",
         metavar="PART",
@@ -32,8 +32,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--measured",
         action="store_true",
-        help="compare the pose flow with poses that landmarks measure instead of those the model reads (for a model "
-        "taught so)",
+        help="compare the pose flow with poses measured from landmarks instead of those the model reads (for a model "
+        "trained on them)",
     )
     parser.add_argument(
         "--sheet", type=output_path, metavar="PNG", help="write a sheet of sources, drivers, renderings"
@@ -51,9 +51,12 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="PICTURE",
         help="pictures for --identity (default: a frame of each person in the clips)",
     )
-    parser.add_argument("--device", default="auto", help="torch device (default: auto, the fastest there is)")
+    parser.add_argument("--device", default="auto", help="torch device (default: auto, the fastest available)")
     parser.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32", help="of rendering (default: fp32)"
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="fp32",
+        help="precision of rendering (default: fp32)",
     )
     add_json_option(parser)
     add_progress_option(parser)
@@ -61,7 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, write the sheets that are asked for, and print the figures."""
+    """Evaluate, write the requested sheets, and print the results."""
     from ..data.clips import ClipStore
     from ..evaluation.sheets import identity_sheet, reenactment_sheet, sheet_portraits, typical_motions
     from ..evaluation.suite import evaluate

@@ -1,4 +1,4 @@
-"""`edtalk info`: what a file is."""
+"""`edtalk info`: describe a file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .options import Subparsers, add_json_option, print_json
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk info`."""
+    """Add the parser of `edtalk info`."""
     parser = subparsers.add_parser(
         "info",
-        help="say what a file is: weights, motion, preset, picture, sound or video",
-        description="Say what a file is, as far as EDTalk is concerned: the variant and sizes of a weight file, the "
-        "tracks of a motion, the emotions of a preset file, the faces in a picture (with the numbers that --face "
-        "takes), the length and rate of a sound or video.",
+        help="describe a file: weights, motion, preset, picture, sound or video",
+        description="Describe a file that EDTalk can read: the variant and sizes of a weight file, the tracks of a "
+        "motion, the emotions of a preset file, the faces in a picture (with the numbers for --face), the length and "
+        "rate of a sound or video.",
     )
     parser.add_argument("file", type=Path)
     add_json_option(parser)
@@ -23,25 +23,25 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what `inspect_file` finds."""
+    """Print the result of `inspect_file`."""
     from ..inspection import inspect_file
 
-    found = inspect_file(args.file)
+    description = inspect_file(args.file)
     if args.json:
-        print_json(found)
+        print_json(description)
         return
-    for key, value in found.items():
+    for key, value in description.items():
         if isinstance(value, list) and any(isinstance(part, dict) for part in value):
             print(f"{key}:")
             for number, part in enumerate(value):
-                print(f"  {number}: {_in_words(part)}")
+                print(f"  {number}: {_format_value(part)}")
         else:
-            print(f"{key}: {_in_words(value)}")
+            print(f"{key}: {_format_value(value)}")
 
 
-def _in_words(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items()) or "none"
+        return ", ".join(f"{name} {_format_value(part)}" for name, part in value.items()) or "none"
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
     return str(value)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from ..model import EDTalk
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""What `add_subparsers` returns: where a subcommand adds its parser."""
+"""Return type of `add_subparsers`."""
 
 CROPS = ("auto", "template", "box", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which model, where and how precisely: --model, --device, --precision."""
+    """Add the options of the model: --model, --device, --precision."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -28,15 +28,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "(default: demo, the weights that ship with EDTalk)",
     )
     group.add_argument(
-        "--device", default="auto", help="torch device such as cpu or cuda:0 (default: auto, the fastest there is)"
+        "--device", default="auto", help="torch device such as cpu or cuda:0 (default: auto, the fastest available)"
     )
     group.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="of the computation (default: auto, by the device)"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="precision of the computation (default: auto, by the device)",
     )
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:
-    """Which face and how it is cropped: --face, --box, --crop."""
+    """Add the options of the face and its crop: --face, --box, --crop."""
     group = parser.add_argument_group("face")
     group.add_argument(
         "--face",
@@ -50,7 +53,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         "--box",
         type=_box,
         metavar="L,T,R,B",
-        help="where the face is, forehead to chin, in pixels of the picture, instead of looking for one",
+        help="box of the face, forehead to chin, in pixels of the picture, instead of detecting one",
     )
     group.add_argument(
         "--crop",
@@ -62,12 +65,12 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Output for programs: --json."""
+    """Add the option for JSON output: --json."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def add_progress_option(parser: argparse.ArgumentParser) -> None:
-    """Bars on standard error: --progress, --no-progress."""
+    """Add the options for progress bars on standard error: --progress, --no-progress."""
     parser.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
@@ -82,7 +85,7 @@ def print_json(content: Any) -> None:
 
 
 def load_model(args: argparse.Namespace) -> EDTalk:
-    """Load what --model names onto the device that --device names; files that must be fetched show a bar."""
+    """Load the model of --model to the device of --device, with a progress bar for downloads."""
     from ..checkpoints.loading import load_model
     from ..devices import fastest_device
     from .progress import progress_bars
@@ -93,7 +96,7 @@ def load_model(args: argparse.Namespace) -> EDTalk:
 
 
 def output_path(text: str) -> Path:
-    """Type of an argument that names a file to write: its folder must be there."""
+    """Type of an argument for a file to write, whose folder must exist."""
     path = Path(text)
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
@@ -103,7 +106,7 @@ def output_path(text: str) -> Path:
 
 
 def positive(text: str) -> float:
-    """Type of an argument that is a number above 0."""
+    """Type of an argument for a number above 0."""
     value = _number(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
@@ -111,7 +114,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """Type of an argument that is a number of at least 0."""
+    """Type of an argument for a number of at least 0."""
     value = _number(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")

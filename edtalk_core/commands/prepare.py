@@ -1,4 +1,4 @@
-"""`edtalk prepare`: videos become clips to train and evaluate on."""
+"""`edtalk prepare`: prepare clips for training and evaluation from videos."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from .progress import progress_bars
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk prepare`."""
+    """Add the parser of `edtalk prepare`."""
     parser = subparsers.add_parser(
         "prepare",
-        help="make training clips of videos",
-        description="Make clips to train and evaluate on: 25 fps, cropped to the face as the published preprocessing "
-        "does, with landmarks and mel spectrogram. File names of MEAD and HDTF tell person, emotion and level; a "
-        "manifest (.csv or .tsv with a column path, and any of name, person, split, emotion, level, license, sound) "
-        "tells it for other videos. Finished videos are kept when the command runs again; unusable ones are listed "
-        "with the reason, also in report.json beside the clips.",
+        help="make training clips from videos",
+        description="Make clips for training and evaluation: 25 fps, cropped to the face like the published "
+        "preprocessing, with landmarks and mel spectrogram. Person, emotion and level come from the file names of MEAD "
+        "and HDTF, or from a manifest (.csv or .tsv with a column path, and any of name, person, split, emotion, "
+        "level, license, sound) for other videos. Finished videos are skipped when the command runs again; unusable "
+        "ones are listed with the reason, also in report.json beside the clips.",
     )
     parser.add_argument(
         "sources", nargs="+", type=Path, metavar="SOURCE", help="video, folder with videos anywhere below, or manifest"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="where the clips go")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder of the clips")
     parser.add_argument("--cropped", action="store_true", help="the videos are square face crops already")
     parser.add_argument(
         "--size",
         type=int,
         default=256,
         metavar="PIXELS",
-        help="side of the crops, the most that can be trained (default: 256)",
+        help="side of the crops, which is the largest resolution for training (default: 256)",
     )
     parser.add_argument(
         "--where",
@@ -44,16 +44,16 @@ def add_parser(subparsers: Subparsers) -> None:
         "--test-people",
         type=_names,
         metavar="NAME,...",
-        help="people kept for testing (default: the paper's, M003, M030, W009, W015 of MEAD)",
+        help="people reserved for testing (default: the paper's, M003, M030, W009, W015 of MEAD)",
     )
     parser.add_argument(
         "--test-share",
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="share of the other people drawn for testing where no manifest says (default: 0.2)",
+        help="share of the other people drawn for testing, unless the manifest has a split (default: 0.2)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="decides who is drawn (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the draw (default: 0)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add_json_option(parser)
     add_progress_option(parser)
@@ -61,7 +61,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare, and print a table of what the store holds now."""
+    """Prepare, and print a table of the store's content."""
     from ..data.layouts import TEST_PEOPLE, find_videos
     from ..data.prepare import REPORT, prepare
 

@@ -1,4 +1,4 @@
-"""Progress bars with the time that is left, on standard error."""
+"""Progress bars with the remaining time, on standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """A bar for each stage of a job, one after the other."""
+    """Progress bars for the consecutive stages of a job."""
 
     def __init__(self, visible: bool, unit: str) -> None:
         self._visible = visible
@@ -21,7 +21,7 @@ class Bars:
         self._bar: tqdm[None] | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Show that `done` of `total` (None: not known) of this stage are done."""
+        """Update the bar of a stage to `done` of `total` (None: unknown)."""
         if not self._visible:
             return
         if self._bar is None or stage != self._stage:
@@ -42,7 +42,7 @@ class Bars:
         self._bar.update(done - self._bar.n)
 
     def stage(self, name: str) -> Callable[[int, int | None], None]:
-        """The library's progress callback for one stage."""
+        """Progress callback for one stage."""
         return lambda done, total: self(name, done, total)
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class Bars:
 
 @contextmanager
 def progress_bars(show: bool | None, unit: str = " frames") -> Iterator[Bars]:
-    """Bars on standard error; `show` None means only when that is a terminal."""
+    """Progress bars on standard error; `show` None: only if it is a terminal."""
     bars = Bars(sys.stderr.isatty() if show is None else show, unit)
     try:
         yield bars

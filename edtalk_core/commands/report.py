@@ -1,4 +1,4 @@
-"""What `animate` and `dub` print of the video they made."""
+"""Report of `edtalk animate` and `edtalk dub` on the resulting video."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 def print_video(
     video: Animation | Dubbed, loaded: float, *, as_json: bool, facts: Mapping[str, Any], about: str, rendering: str
 ) -> None:
-    """Say where a video lies, what it is and how long it took; `loaded`: seconds until the model was there.
+    """Print a report on a video, as text or JSON.
 
-    `facts` are what only this command has to tell programs, `about` the line of the same for people; `rendering` is
-    what the rendering is called.
+    Args:
+        video: the result of the command.
+        loaded: seconds spent loading the model.
+        as_json: print JSON instead of text.
+        facts: further entries of the JSON.
+        about: further line of the text.
+        rendering: verb for rendering, in the line about the time taken.
     """
     timings = {"load": loaded, **video.timings}
     width, height = video.size

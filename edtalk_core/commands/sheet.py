@@ -1,4 +1,4 @@
-"""`edtalk sheet`: a portrait in all emotions, or along each base of the banks, as one picture."""
+"""`edtalk sheet`: render a contact sheet of a portrait's emotions or of the banks' bases."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .options import (
 from .progress import progress_bars
 
 ONLY_FOR = {"emotion": "emotions", "strength": "emotions", "track": "bases", "reach": "bases", "columns": "bases"}
-"""Options that only one of the sheets has."""
+"""Option -> the only sheet that has it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk sheet`."""
+    """Add the parser of `edtalk sheet`."""
     parser = subparsers.add_parser(
         "sheet",
-        help="show a portrait in all emotions, or what each base moves, as one picture",
+        help="show a portrait in all emotions, or the effect of each base, as one picture",
         description="Make a contact sheet of a portrait. emotions: the portrait at rest, then every emotion of the "
-        "model at some strengths. bases: what each base of the lip, pose and expression banks moves, its weight "
-        "lowered, as in the portrait, and raised.",
+        "model at several strengths. bases: the effect of each base of the lip, pose and expression banks, with its "
+        "weight lowered, unchanged, and raised.",
         epilog="examples: edtalk sheet emotions me.jpg | edtalk sheet emotions me.jpg --emotion happy --emotion sad "
         "--strength 0.5 --strength 1 | edtalk sheet bases me.jpg --track pose --reach 6 -o pose.png",
     )
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=_picture_path,
         help="picture to write, .png or .jpg (default: PORTRAIT_SHEET.png in the current folder)",
     )
-    parser.add_argument("--cell", type=int, help="pixels a side of each face (default: emotions 256, bases 128)")
+    parser.add_argument("--cell", type=int, help="side of each face in pixels (default: emotions 256, bases 128)")
     emotions = parser.add_argument_group("emotions")
     emotions.add_argument(
         "--emotion", action="append", metavar="NAME", help="show this emotion; give it again for more (default: all)"
@@ -59,8 +59,8 @@ def add_parser(subparsers: Subparsers) -> None:
     bases.add_argument(
         "--track", choices=("all", "lip", "pose", "expression"), help="whose bases to show (default: all)"
     )
-    bases.add_argument("--reach", type=positive, help="how far a weight is moved to both sides (default: 4)")
-    bases.add_argument("--columns", type=int, help="bases side by side (default: 4)")
+    bases.add_argument("--reach", type=positive, help="change of a weight in both directions (default: 4)")
+    bases.add_argument("--columns", type=int, help="number of bases in a row (default: 4)")
     add_face_options(parser)
     add_model_options(parser)
     add_json_option(parser)
@@ -69,14 +69,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Render the sheet, write it, and say where it lies."""
+    """Render and write the sheet, and print its path."""
     from ..media.picture import read_picture, write_picture
     from ..output import check_not_an_input
     from ..portrait import portrait_from_picture
     from ..sheets import base_sheet, emotion_sheet
 
-    given = {name: getattr(args, name) for name in ONLY_FOR if getattr(args, name) is not None}
-    for name in given:
+    options = {name: getattr(args, name) for name in ONLY_FOR if getattr(args, name) is not None}
+    for name in options:
         if ONLY_FOR[name] != args.sheet:
             raise ArgumentError(f"--{name} is for the sheet of {ONLY_FOR[name]}, not of {args.sheet}; leave it out.")
     output = args.output or Path(f"{args.portrait.stem}_{args.sheet}.png")
@@ -92,9 +92,11 @@ def run(args: argparse.Namespace) -> None:
         settings["progress"] = bars.stage("render")
         if args.sheet == "emotions":
             names = {"emotion": "emotions", "strength": "strengths"}
-            sheet = emotion_sheet(model, portrait, **{names[name]: value for name, value in given.items()}, **settings)
+            sheet = emotion_sheet(
+                model, portrait, **{names[name]: value for name, value in options.items()}, **settings
+            )
         else:
-            sheet = base_sheet(model, portrait, **given, **settings)
+            sheet = base_sheet(model, portrait, **options, **settings)
     write_picture(output, sheet)
     height, width = sheet.shape[:2]
     if args.json:

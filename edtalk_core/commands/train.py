@@ -1,4 +1,4 @@
-"""`edtalk train`: one stage of the training, or all of a recipe."""
+"""`edtalk train`: run one stage of the training, or all stages of a recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .progress import progress_bars
 
 
 class _Help(argparse.Action):
-    """The usual help, and for `edtalk train STAGE --help` the settings of the stage."""
+    """Help action that adds the settings of the stage for `edtalk train STAGE --help`."""
 
     def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **options)
@@ -31,20 +31,22 @@ class _Help(argparse.Action):
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk train`."""
+    """Add the parser of `edtalk train`."""
     parser = subparsers.add_parser(
         "train",
         add_help=False,
         help="run one stage of the training, or a recipe",
         description="Run one stage of the training on prepared clips (edtalk prepare), or all stages of a recipe. It "
-        "writes checkpoints, loss curves and sample sheets into its folder and goes on from there when it is started "
+        "writes checkpoints, loss curves and sample sheets into its folder, and resumes from there when it is started "
         "again. A checkpoint loads like any other weights; `edtalk convert CHECKPOINT -o NAME.safetensors` leaves out "
-        "what only the training needs. Several GPUs or machines: accelerate launch -m edtalk_core.cli train ... "
+        "the training state. Several GPUs or machines: accelerate launch -m edtalk_core.cli train ... "
         "`edtalk train STAGE --help` lists the settings of a stage.",
     )
-    parser.add_argument("-h", "--help", action=_Help, dest=argparse.SUPPRESS, help="show this, with STAGE its settings")
+    parser.add_argument(
+        "-h", "--help", action=_Help, dest=argparse.SUPPRESS, help="show this help, and the settings of STAGE"
+    )
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="see --list")
-    parser.add_argument("--list", action="store_true", help="list the stages and what they train, and stop")
+    parser.add_argument("--list", action="store_true", help="list the stages and exit")
     parser.add_argument(
         "--recipe",
         type=Path,
@@ -62,7 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--set losses.perceptual=0",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="prepared clips")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for checkpoints, curves and sample sheets")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for checkpoints, curves and sample sheets")
     parser.add_argument(
         "--init", metavar="FILE", help="weights to start from; smaller ones are grown to the resolution"
     )
@@ -91,7 +93,9 @@ def run(args: argparse.Namespace) -> None:
         _run_recipe(args, settings)
         return
     if args.stage is None:
-        raise ArgumentError(f"Which stage? One of {', '.join(STAGES)} (edtalk train --list), or --recipe FOLDER.")
+        raise ArgumentError(
+            f"A stage is required: one of {', '.join(STAGES)} (edtalk train --list), or --recipe FOLDER."
+        )
 
     from ..training.loop import train
     from ..training.stages import stage_settings
@@ -110,7 +114,7 @@ def _run_recipe(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     for name, value in (("STAGE", args.stage), ("--config", args.config)):
         if value is not None:
-            raise ArgumentError(f"--recipe says itself what to run: leave out {name}.")
+            raise ArgumentError(f"--recipe defines its own stages: leave out {name}.")
     for name in ("data", "out"):
         if name not in settings:
             raise ArgumentError(f"--recipe needs a folder: --{name} FOLDER.")
@@ -140,7 +144,7 @@ def settings_help(stage: str) -> str:
 
 
 def _yaml(value: object) -> str:
-    """A default as it is written in YAML on one line."""
+    """A default value as YAML on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
@@ -149,11 +153,11 @@ def _yaml(value: object) -> str:
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:
-    """NAME=VALUE with dotted names, values as YAML, to nested settings."""
+    """Parse NAME=VALUE texts, with dotted names and YAML values, to nested settings."""
     try:
         import yaml
     except ImportError as error:
-        raise ArgumentError("Training needs further packages: pip install 'edtalk[train]'.") from error
+        raise ArgumentError("Training needs additional packages: pip install 'edtalk[train]'.") from error
     settings: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -167,7 +171,7 @@ def _settings(texts: list[str]) -> dict[str, Any]:
         group = settings
         for part in path:
             if not isinstance(group.setdefault(part, {}), dict):
-                raise ArgumentError(f"--set {text!r} and another --set give {part} both a value and parts.")
+                raise ArgumentError(f"--set {text!r} and another --set set {part} both to a value and to a group.")
             group = group[part]
         group[key] = content
     return settings

@@ -1,4 +1,4 @@
-"""`edtalk weights`: what a face does, read off a video, a picture or a sound into a motion file."""
+"""`edtalk weights`: read the motion of a video, picture or sound into a motion file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .progress import progress_bars
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the arguments of `edtalk weights`."""
+    """Add the parser of `edtalk weights`."""
     parser = subparsers.add_parser(
         "weights",
         help="read the motion of a video, picture or sound into a file",
-        description="Read what a face does off a video or a picture (lip, pose and expression weights), or what it "
-        "says off a sound (lip weights), into a motion file. `edtalk animate PORTRAIT --motion FILE` renders it. A "
-        "motion file as source is written again, in the other format if the name says so.",
+        description="Read the motion of the face in a video or picture (lip, pose and expression weights), or the lip "
+        "motion for a sound (lip weights), into a motion file. `edtalk animate PORTRAIT --motion FILE` renders it. A "
+        "motion file as source is converted to the format of the output.",
     )
     parser.add_argument("source", type=Path, help="video, picture, sound or motion file")
     parser.add_argument(
@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read the motion, write it, and say what it holds."""
+    """Read and write the motion, and print a summary."""
     from ..inspection import inspect_file
     from ..motion.files import save_motion
     from ..output import check_not_an_input

@@ -45,7 +45,7 @@ def test_command_trains_and_goes_on(face_store: Path, tmp_path: Path, capsys: py
         (["autoencoder", "--recipe", "somewhere"], "leave out STAGE"),
         (["--recipe", "nowhere", "--data", "d", "--out", "o"], "no recipe in nowhere"),
         (["--recipe", "nowhere", "--out", "o"], "--data FOLDER"),
-        (["autoencoder", "--set", "sampling=1", "--set", "sampling.contrast_share=1"], "both a value and parts"),
+        (["autoencoder", "--set", "sampling=1", "--set", "sampling.contrast_share=1"], "to a value and to a group"),
         (["autoencoder", "--set", "options.near=1"], "called sampling.near_frames_share now"),
         ([], "autoencoder"),
         (["encoder"], "encoder"),
