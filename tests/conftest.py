@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and what the three tiers need: unit, comfy (in ComfyUI's Python) and e2e (its server)."""
+"""Shared fixtures, options, and the three tiers of tests: unit, comfy (in ComfyUI's Python) and e2e (its server)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("unit", "comfy", "e2e")
 CORE = "comfyui_edtalk.edtalk_core" if comfy_tier.inside() else "edtalk_core"
-"""The library's name in this process: it must never be imported under two."""
+"""The library's name in this process: it must not be imported under two names."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of the tests against ComfyUI."""
+    """Add the options of the tests against ComfyUI."""
     group = parser.getgroup("edtalk")
     group.addoption(
         "--snapshot",
         action="store_true",
         help="write the nodes' inputs and outputs into tests/data/object_info.json, unless that breaks saved workflows",
     )
+    group.addoption("--long", action="store_true", help="also run tests of several minutes: ten minutes of video")
     group.addoption(
-        "--long", action="store_true", help="also run what takes more than some minutes: ten minutes of video"
-    )
-    group.addoption(
-        "--graphs", type=int, default=40, metavar="N", help="how many random graphs ComfyUI's servers run (default 40)"
+        "--graphs", type=int, default=40, metavar="N", help="number of random graphs for ComfyUI's servers (default 40)"
     )
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Files of tests/comfy are run by another process, except in that process."""
+    """Collect files of tests/comfy for another process, except in that process."""
     if module_path.parent == ROOT / "tests" / "comfy" and not comfy_tier.inside():
         return comfy_tier.ComfyFile.from_parent(parent, path=module_path)
     return None
@@ -42,13 +40,13 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The quick ones first, then all of one ComfyUI, of one front end, of one renderer.
+    """Order tests by tier, then by ComfyUI, front end and renderer.
 
-    So the browser's event loop does not run in the way of tests with a loop of their own, and one server and one
-    browser at a time are enough.
+    So the browser's event loop does not interfere with tests that have their own, and only one server and one browser
+    run at a time.
     """
 
-    def turn(item: pytest.Item) -> tuple[int, str, str]:
+    def sort_key(item: pytest.Item) -> tuple[int, str, str]:
         folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         target = parameters.get("server")
@@ -58,12 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             parameters.get("editor", ""),
         )
 
-    items.sort(key=turn)
+    items.sort(key=sort_key)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Say in the last lines what tests measured, and what was not tested against ComfyUI, and why."""
+    """Summarise measurements of tests, and the skipped tests against ComfyUI with reasons."""
     yield
     for report in (*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])):
         for name, value in report.user_properties:
@@ -73,14 +71,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
         if report.nodeid.startswith(("tests/comfy", "tests/e2e")) and isinstance(report.longrepr, tuple):
             reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
     if reasons:
-        terminalreporter.section("NOT TESTED in the real thing", yellow=True, bold=True)
+        terminalreporter.section("NOT TESTED against ComfyUI", yellow=True, bold=True)
         for reason, number in reasons.items():
             terminalreporter.line(f"{number} skipped: {reason}")
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with parity data, real faces and voices; tests that need it are skipped, loudly, without it."""
+    """Folder with parity data, real faces and voices; tests that need it are skipped without it."""
     folder = Path(os.environ.get("EDTALK_SHARED", ROOT.parent / "shared"))
     if not (folder / "parity").is_dir():
         pytest.skip(f"needs the shared test data, looked for in {folder} (set EDTALK_SHARED)")

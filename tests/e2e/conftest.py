@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfy_install import RENDERERS, ComfyInstall, NotThere, Target, comfy_places, targets
+from comfy_install import RENDERERS, ComfyInstall, NotInstalled, Target, comfy_places, targets
 from comfy_server import Client, ComfyServer
 from front_end import FrontEnd, open_front_end
 from graphs import write_speech
@@ -43,7 +43,7 @@ def comfyui(request: pytest.FixtureRequest) -> ComfyInstall:
     """A ComfyUI that is on this machine."""
     try:
         return request.param.find()
-    except NotThere as missing:
+    except NotInstalled as missing:
         pytest.skip(str(missing))
 
 
@@ -54,7 +54,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     try:
         install = target.place.find()
         running = ComfyServer(install, tmp_path_factory.mktemp("comfyui") / "base", target.front_end_root())
-    except NotThere as missing:
+    except NotInstalled as missing:
         pytest.skip(str(missing))
     for example in ("portrait.jpg", "speech.flac"):
         shutil.copy(ROOT / "weights/examples" / example, running.base / "input")
@@ -78,6 +78,6 @@ def editor(request: pytest.FixtureRequest, server: ComfyServer) -> Iterator[Fron
     with contextlib.ExitStack() as stack:
         try:
             page = stack.enter_context(open_front_end(server, request.param))
-        except NotThere as missing:
+        except NotInstalled as missing:
             pytest.skip(str(missing))
         yield page

@@ -171,10 +171,10 @@ def test_a_video_without_sound_is_told_in_a_sentence(client: Client, server: Com
     prompt = talk("short.wav")
     prompt["sound"] = node("LoadVideo", file="silent.mp4")
     prompt["parts"] = node("GetVideoComponents", video=["sound", 0])
-    prompt["heard"]["inputs"]["audio"] = ["parts", 1]
+    prompt["features"]["inputs"]["audio"] = ["parts", 1]
     run = client.run(prompt)
     assert run.status == "error"
-    assert run.error["node_id"] == "heard"
+    assert run.error["node_id"] == "features"
     assert run.error["exception_type"] == "edtalk.AudioError"
     assert run.error["exception_message"].startswith(
         "There is no sound: the video or list that audio comes from has none"

@@ -1,4 +1,4 @@
-"""A ComfyUI server with the pack in it, started for the tests, and a client of its API."""
+"""A ComfyUI server with the pack installed, for the tests, and a client of its API."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from comfy_install import ComfyInstall, NotThere
+from comfy_install import ComfyInstall, NotInstalled
 
 Message = tuple[float, str, dict[str, Any]]
-"""When it came (time.monotonic()), its type, its data."""
+"""Time of arrival (time.monotonic()), type, data."""
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "edtalk"
 START_SECONDS = 180
 STOP_SECONDS = 30
-PATIENCE = 1800
-"""Seconds until a prompt that has not ended counts as hung; on a busy machine one may take long."""
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""Has the C library of Linux give memory back as soon as it is free, so that what a process holds can be measured."""
+PROMPT_SECONDS = 1800
+"""Time limit of a prompt, generous for busy machines."""
+RELEASE_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Makes glibc release memory as soon as it is free, so that the memory use of a process can be measured."""
 
 
 class ComfyServer:
-    """ComfyUI on a free port, with folders of its own that hold the repository as its only custom node."""
+    """ComfyUI on a free port, with separate folders and the repository as the only custom node."""
 
     def __init__(
         self, install: ComfyInstall, base: Path, front_end: Path | None = None, first_start: bool = False
     ) -> None:
-        """Lay the folders out below `base`; `start` starts it. NotThere without what a client needs.
+        """Create the folders below `base`; `start` starts the server. Raises NotInstalled without a client's packages.
 
-        `front_end`: the folder of another front end than the one that is installed. `first_start`: the editor greets a
-        new user with the templates, which lie over the graph.
+        `front_end`: folder of a front end to use instead of the installed one. `first_start`: show the templates
+        dialog of a new user, which covers the graph.
         """
         missing = [module for module in ("psutil", "websocket") if find_spec(module) is None]
         if missing:
-            raise NotThere(f"a ComfyUI server is tested with {' and '.join(missing)}: pip install -e '.[test,e2e]'")
+            raise NotInstalled(f"a ComfyUI server is tested with {' and '.join(missing)}: pip install -e '.[test,e2e]'")
         self.install = install
         self.front_end = front_end
         self.base = base
@@ -56,19 +56,19 @@ class ComfyServer:
         for name in ("custom_nodes", "input", "output", "temp", "user/default", *models):
             (base / name).mkdir(parents=True)
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
-        shutil.copy(install.checkout / "input/example.png", base / "input")  # every ComfyUI has it
+        shutil.copy(install.checkout / "input/example.png", base / "input")  # part of every ComfyUI
         if not first_start:
             settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": install.front_end}
             (base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
 
     def start(self) -> None:
-        """Start it and wait until it answers. RuntimeError with its log when it does not."""
+        """Start the server and wait until it responds. Raises RuntimeError with its log when it does not."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        # Users have compiled modules; and Python may not be told where to look for others.
-        hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-        environment = {key: value for key, value in os.environ.items() if key not in hidden}
+        # As for users: bytecode is cached, and no other modules are on the path.
+        removed = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+        environment = {key: value for key, value in os.environ.items() if key not in removed}
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [
@@ -77,19 +77,19 @@ class ComfyServer:
                     *(() if self.front_end is None else ("--front-end-root", self.front_end)),
                 ],
                 cwd=self.install.checkout,
-                env=environment | {"HF_HUB_OFFLINE": "1"} | GIVES_BACK,
+                env=environment | {"HF_HUB_OFFLINE": "1"} | RELEASE_MEMORY,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        latest = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > latest:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._responds():
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"ComfyUI did not start:\n{self.log()}")
             time.sleep(0.1)
         self.start_log = self.log()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             self.get("/system_stats")
         except OSError:
@@ -97,7 +97,7 @@ class ComfyServer:
         return True
 
     def stop(self) -> None:
-        """Stop it as Ctrl-C does, and if that does not help, the hard way."""
+        """Stop the server like Ctrl-C; kill it if that has no effect."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
             try:
@@ -108,33 +108,33 @@ class ComfyServer:
 
     @property
     def url(self) -> str:
-        """Of its front page, without a slash at the end."""
+        """Address of the editor, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def log(self) -> str:
-        """All it has said so far."""
+        """Log of the server so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def resident(self) -> int:
-        """Bytes of memory that it holds."""
+        """Resident memory of the server in bytes."""
         import psutil
 
         return psutil.Process(self._process.pid).memory_info().rss
 
     def busy(self) -> float:
-        """Seconds that the processor has worked for it."""
+        """CPU time of the server in seconds."""
         import psutil
 
-        spent = psutil.Process(self._process.pid).cpu_times()
-        return spent.user + spent.system
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
 
     def get(self, path: str) -> Any:
-        """What a GET of `path` answers, JSON. urllib's errors are OSErrors."""
+        """JSON response to a GET of `path`. Raises urllib's errors, which are OSErrors."""
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
     def post(self, path: str, content: dict[str, Any]) -> Any:
-        """What a POST of JSON answers, JSON or None for nothing. urllib's errors are OSErrors."""
+        """JSON response to a POST of JSON, or None if empty. Raises urllib's errors, which are OSErrors."""
         request = urllib.request.Request(
             self.url + path, json.dumps(content).encode(), {"Content-Type": "application/json"}
         )
@@ -142,13 +142,13 @@ class ComfyServer:
             body = answer.read()
         return json.loads(body) if body else None
 
-    def file(self, saved: dict[str, str]) -> Path:
-        """The file that an output describes: filename, subfolder, and type "output", "temp" or "input"."""
-        return self.base / saved["type"] / saved["subfolder"] / saved["filename"]
+    def file(self, output: dict[str, str]) -> Path:
+        """Path of an output: filename, subfolder, and type "output", "temp" or "input"."""
+        return self.base / output["type"] / output["subfolder"] / output["filename"]
 
 
 class Rejected(Exception):
-    """A prompt that ComfyUI does not queue: `.error` says why on the whole, `.node_errors` for each node."""
+    """A prompt rejected by ComfyUI: `.error` is the overall reason, `.node_errors` that of each node."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"HTTP {status}: {json.dumps(body, indent=1)}")
@@ -156,7 +156,7 @@ class Rejected(Exception):
         self.node_errors: dict[str, Any] = body["node_errors"]
 
     def reasons(self) -> dict[str, list[tuple[str, str]]]:
-        """For each node, (type, input) of its errors."""
+        """Node -> (type, input) of its errors."""
         return {
             node: [(error["type"], error["extra_info"].get("input_name", "")) for error in errors["errors"]]
             for node, errors in self.node_errors.items()
@@ -165,34 +165,34 @@ class Rejected(Exception):
 
 @dataclass
 class Run:
-    """What became of a prompt."""
+    """Result of a prompt."""
 
     status: str
     """"success", "error" or "interrupted"."""
     outputs: dict[str, dict[str, Any]]
-    """What the output nodes show, by node."""
+    """Outputs shown by output nodes, by node."""
     error: dict[str, Any]
-    """The message `execution_error` or `execution_interrupted`; empty when there was none."""
+    """The message `execution_error` or `execution_interrupted`; empty if there was none."""
     messages: list[Message] = field(default_factory=list)
-    """All that the server told meanwhile."""
+    """Messages of the server during the run."""
 
     def files(self, server: ComfyServer) -> list[Path]:
-        """All files that the outputs name, in order."""
+        """All files of the outputs, in order."""
         return [
             server.file(item)
             for output in self.outputs.values()
-            for shown in output.values()
-            for item in shown
+            for items in output.values()
+            for item in items
             if isinstance(item, dict) and "filename" in item
         ]
 
     def texts(self) -> list[str]:
-        """What nodes said of themselves while they ran."""
+        """Status texts of nodes during the run."""
         return [data["text"] for _, kind, data in self.messages if kind == "text"]
 
 
 class Client:
-    """Somebody who queues prompts in the API's format, and listens."""
+    """Client that queues prompts in API format and receives messages."""
 
     def __init__(self, server: ComfyServer) -> None:
         import websocket
@@ -202,11 +202,11 @@ class Client:
         self._socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={self.id}", timeout=60)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def queue(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None) -> str:
-        """Queue a prompt, with the editor's `workflow` to be kept in what is saved. Its id, or Rejected."""
+        """Queue a prompt, with the editor's `workflow` for saved files. Returns its id; raises Rejected."""
         content: dict[str, Any] = {"prompt": prompt, "client_id": self.id}
         if workflow is not None:
             content["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
@@ -215,8 +215,10 @@ class Client:
         except urllib.error.HTTPError as answer:
             raise Rejected(answer.code, json.load(answer)) from None
 
-    def wait(self, prompt_id: str, seconds: float = PATIENCE, listen: Callable[[str, Any], None] | None = None) -> Run:
-        """Wait for the end of a prompt; `listen` hears each message. TimeoutError after `seconds`."""
+    def wait(
+        self, prompt_id: str, seconds: float = PROMPT_SECONDS, listen: Callable[[str, Any], None] | None = None
+    ) -> Run:
+        """Wait for the end of a prompt; `listen` is called with each message. Raises TimeoutError after `seconds`."""
         from websocket import WebSocketTimeoutException
 
         messages: list[Message] = []
@@ -231,35 +233,37 @@ class Client:
             messages.append((time.monotonic(), kind, data))
             if listen is not None:
                 listen(kind, data)
-            # The history is written before this message, and after execution_success.
+            # The history is complete at this message, but not yet at execution_success.
             if kind == "executing" and data["node"] is None and data["prompt_id"] == prompt_id:
                 break
         return run_of(self.server, prompt_id, messages)
 
-    def run(self, prompt: dict[str, Any], seconds: float = PATIENCE, workflow: dict[str, Any] | None = None) -> Run:
+    def run(
+        self, prompt: dict[str, Any], seconds: float = PROMPT_SECONDS, workflow: dict[str, Any] | None = None
+    ) -> Run:
         """Queue a prompt and wait for its end."""
         return self.wait(self.queue(prompt, workflow), seconds)
 
     def free(self) -> None:
-        """What the editor's "Unload Models and Execution Cache" does. The server answers before it has."""
+        """Unload models and execution cache, as from the editor's menu. The server responds before it is done."""
         self.server.post("/free", {"unload_models": True, "free_memory": True})
 
     def interrupt(self) -> None:
-        """What the editor's Cancel does."""
+        """Interrupt the current prompt, like the editor's Cancel."""
         self.server.post("/interrupt", {})
 
 
 def run_of(server: ComfyServer, prompt_id: str, messages: Sequence[Message] = ()) -> Run:
-    """The end of a prompt that has ended, as the server's history has it."""
-    past = server.get(f"/history/{prompt_id}")[prompt_id]
-    told = dict(past["status"]["messages"])
-    error = told.get("execution_error") or told.get("execution_interrupted") or {}
-    status = "interrupted" if "execution_interrupted" in told else past["status"]["status_str"]
-    return Run(status, past["outputs"], error, list(messages))
+    """Result of a finished prompt, from the server's history."""
+    history = server.get(f"/history/{prompt_id}")[prompt_id]
+    statuses = dict(history["status"]["messages"])
+    error = statuses.get("execution_error") or statuses.get("execution_interrupted") or {}
+    status = "interrupted" if "execution_interrupted" in statuses else history["status"]["status_str"]
+    return Run(status, history["outputs"], error, list(messages))
 
 
 def _message(received: str | bytes) -> tuple[str, dict[str, Any]]:
-    """A message's type and data. Binary ones are "preview" and "text", of a node."""
+    """Type and data of a message. Binary messages are the "preview" and "text" of a node."""
     if isinstance(received, str):
         message = json.loads(received)
         return message["type"], message["data"]

@@ -1,4 +1,4 @@
-"""Prompts in the format of ComfyUI's API, and sounds for them."""
+"""Prompts in ComfyUI's API format, and sounds for them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Prompt = dict[str, dict[str, Any]]
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    """A node; an input is a value, or [id of a node, number of its output]."""
+    """A node of a prompt; an input is a value, or a link [node id, output number]."""
     return {"class_type": kind, "inputs": inputs}
 
 
 def talk(audio: str, model: str = "demo (built in)", render: str = "EDTalkRenderVideo", **settings: Any) -> Prompt:
-    """A portrait that speaks: "model", "picture", "portrait", "sound", "heard", "lip", "render".
+    """Prompt for a talking portrait: "model", "picture", "portrait", "sound", "features", "lip", "render".
 
     `audio` is a file in ComfyUI's input folder, `settings` are inputs of the render node.
     """
     inputs: dict[str, Any] = {
         "portrait": ["portrait", 0],
         "lip": ["lip", 0],
-        "audio": ["heard", 1],
+        "audio": ["features", 1],
         "fps": 25.0,
         "length": "auto",
         "frames": 100,
@@ -46,14 +46,17 @@ def talk(audio: str, model: str = "demo (built in)", render: str = "EDTalkRender
             batch_index=0,
         ),
         "sound": node("LoadAudio", audio=audio),
-        "heard": node("EDTalkEncodeAudio", audio=["sound", 0], silence_before=0.0, silence_after=0.0),
-        "lip": node("EDTalkLipFromAudio", model=["model", 0], features=["heard", 0]),
+        "features": node("EDTalkEncodeAudio", audio=["sound", 0], silence_before=0.0, silence_after=0.0),
+        "lip": node("EDTalkLipFromAudio", model=["model", 0], features=["features", 0]),
         "render": node(render, **inputs | settings),
     }
 
 
 def dub(**settings: Any) -> Prompt:
-    """The example driver says the example speech: "model", "examples", "dub"; `settings` are inputs of Dub Video."""
+    """Prompt that dubs the example driver with the example speech: "model", "examples", "dub".
+
+    `settings` are inputs of Dub Video.
+    """
     inputs: dict[str, Any] = {"length": "video", "face": 0, "box": "", "feather": 0.1, "match_colours": True}
     inputs |= {"filename_prefix": "dub", "format": "mp4"} | settings
     return {
@@ -64,7 +67,7 @@ def dub(**settings: Any) -> Prompt:
 
 
 def write_speech(path: Path, seconds: float) -> None:
-    """The example speech, cut or repeated to a length, as a WAV file."""
+    """Write the example speech, cut or repeated to a length, as a WAV file."""
     from edtalk_core.media.audio import read_audio
 
     speech = read_audio(ROOT / "weights/examples/speech.flac")

@@ -1,11 +1,11 @@
-"""Where nodes lie in the editor: measured on the canvas, and in the page where nodes are part of it."""
+"""Layout checks of nodes in the editor, on the canvas and in the page (Nodes 2.0)."""
 
 from __future__ import annotations
 
 from front_end import FrontEnd
 
 TOLERANCE = 2.0
-"""Pixels of the graph by which a node may reach over an edge: sizes are rounded."""
+"""Overlap in pixels of the graph that is tolerated, because sizes are rounded."""
 
 MEASURE = """tolerance => {
     const graph = window.app.graph, title = LiteGraph.NODE_TITLE_HEIGHT, problems = [];
@@ -20,37 +20,37 @@ MEASURE = """tolerance => {
         const {left, top, right, bottom} = element.getBoundingClientRect(), scale = window.app.canvas.ds.scale;
         return {name: name(node), left: left / scale, top: top / scale, right: right / scale, bottom: bottom / scale};
     };
-    const overlap = (one, other) =>
-        Math.min(one.right, other.right) - Math.max(one.left, other.left) > tolerance &&
-        Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > tolerance;
+    const overlap = (first, second) =>
+        Math.min(first.right, second.right) - Math.max(first.left, second.left) > tolerance &&
+        Math.min(first.bottom, second.bottom) - Math.max(first.top, second.top) > tolerance;
     for (const [where, measure] of [["canvas", onCanvas], ["page", inPage]]) {
         const boxes = graph.nodes.map(measure).filter(Boolean);
-        boxes.forEach((one, place) => {
-            for (const other of boxes.slice(place + 1))
-                if (overlap(one, other)) problems.push(`${where}: ${one.name} lies over ${other.name}`);
+        boxes.forEach((box, index) => {
+            for (const other of boxes.slice(index + 1))
+                if (overlap(box, other)) problems.push(`${where}: ${box.name} overlaps ${other.name}`);
         });
     }
     const groups = graph.groups.map(group => {
         const [x, y] = group.pos, [width, height] = group.size;
         return {name: group.title, left: x, top: y, right: x + width, bottom: y + height};
     });
-    groups.forEach((one, place) => {
-        for (const other of groups.slice(place + 1))
-            if (overlap(one, other)) problems.push(`group ${one.name} lies over ${other.name}`);
+    groups.forEach((group, index) => {
+        for (const other of groups.slice(index + 1))
+            if (overlap(group, other)) problems.push(`group ${group.name} overlaps ${other.name}`);
     });
     for (const node of graph.nodes.map(onCanvas)) {
         for (const group of groups.filter(group => overlap(node, group)))
             if (node.left < group.left - tolerance || node.right > group.right + tolerance ||
                 node.top < group.top - tolerance || node.bottom > group.bottom + tolerance)
-                problems.push(`${node.name} reaches out of ${group.name}`);
+                problems.push(`${node.name} extends beyond ${group.name}`);
     }
     return problems;
 }"""
-SETTLED_MS = 1000
-"""Until nodes of a workflow that was opened, or previews that came, have their sizes."""
+LAYOUT_MS = 1000
+"""Time until nodes have their final sizes after a workflow was opened or previews appeared."""
 
 
 def layout_problems(editor: FrontEnd) -> list[str]:
-    """Nodes that lie over each other or reach out of their group, in words; none when all is well."""
-    editor.page.wait_for_timeout(SETTLED_MS)
+    """Descriptions of nodes that overlap or extend beyond their group; empty if there are none."""
+    editor.page.wait_for_timeout(LAYOUT_MS)
     return editor.page.evaluate(MEASURE, TOLERANCE)

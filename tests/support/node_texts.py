@@ -1,7 +1,7 @@
-"""What the editor shows of the nodes in words: names, descriptions, tooltips. Read off /object_info.
+"""Texts of the nodes in the editor (names, descriptions, tooltips), from /object_info.
 
-ComfyUI takes them in other languages from locales/<language>/nodeDefs.json and main.json. The English ones are written
-off the nodes, so that translators see what has changed: `pytest tests/e2e/test_comfyui_texts.py --snapshot`.
+ComfyUI reads translations from locales/<language>/nodeDefs.json and main.json. The English files are generated from the
+nodes, so that translators see changes: `pytest tests/e2e/test_comfyui_texts.py --snapshot`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOCALES = ROOT / "locales"
 HELP = ROOT / "nodes/web/docs"
 
 Texts = dict[str, Any]
-"""Texts by name, and groups of them."""
+"""Texts by name, in nested groups."""
 
 
 def node_defs_of(object_info: dict[str, Any]) -> Texts:
@@ -38,7 +38,7 @@ def node_defs_of(object_info: dict[str, Any]) -> Texts:
 
 
 def inputs_of(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """A node's inputs in order: name, type, and what else is said of it."""
+    """A node's inputs in order: name, type, and further details."""
     for group in ("required", "optional"):
         for name in info["input_order"].get(group, []):
             kind, details = (*info["input"][group][name], {})[:2]
@@ -50,36 +50,36 @@ def _tooltip(text: str | None) -> dict[str, str]:
 
 
 def _options(details: dict[str, Any]) -> Texts:
-    """Labels of a list's entries, which nodes/web/edtalk.js puts on it; files are called what they are called."""
+    """Labels of a list's entries, applied by nodes/web/edtalk.js; file names are not translated."""
     names = [option for option in details.get("options", []) if not Path(option).suffix]
     return {"options": {name: name for name in names}} if names else {}
 
 
 def short_name(display_name: str) -> str:
-    """A node's name as help pages and notes call it: without the pack's name, and what is there for the search."""
+    """A node's name in help pages and notes: without the pack's name and the search terms in brackets."""
     return re.sub(r"^(.*[:：] ?)?EDTalk | ?[(（].*[)）]$", "", display_name)
 
 
 def main_of(object_info: dict[str, Any]) -> Texts:
-    """The content of main.json: the folders of the nodes' menu, which ComfyUI translates one by one."""
+    """The content of main.json: the categories of the node menu, which ComfyUI translates level by level."""
     folders = {folder for info in object_info.values() for folder in info["category"].split("/")}
     return {"nodeCategories": {folder: folder for folder in sorted(folders)}}
 
 
 def read_texts(language: str, name: str) -> Texts:
-    """A file of a language: nodeDefs or main."""
+    """Read a file of a language: nodeDefs or main."""
     return json.loads((LOCALES / language / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def write_texts(language: str, name: str, texts: Texts) -> None:
-    """Write such a file."""
+    """Write a file of a language: nodeDefs or main."""
     content = json.dumps(texts, ensure_ascii=False, indent=2) + "\n"
     (LOCALES / language / f"{name}.json").write_text(content, encoding="utf-8")
 
 
 def flat(texts: Texts, *above: str) -> dict[str, str]:
-    """All texts by their keys, joined by dots."""
-    found: dict[str, str] = {}
+    """Flatten texts; keys are joined by dots."""
+    flat_texts: dict[str, str] = {}
     for key, value in texts.items():
-        found |= flat(value, *above, key) if isinstance(value, dict) else {".".join((*above, key)): value}
-    return found
+        flat_texts |= flat(value, *above, key) if isinstance(value, dict) else {".".join((*above, key)): value}
+    return flat_texts

@@ -1,8 +1,8 @@
-"""Random prompts over the pack's nodes: mostly such as somebody could have made, and some that are wrong.
+"""Random prompts with the pack's nodes: most are plausible, some have mistakes.
 
-Types of links fit, as the editor sees to, and lengths are short, so that a graph takes about a second. Values lie
-inside their ranges and on their edges, and in some graphs outside; there inputs may be missing as well. Media may be
-silent, of a few milliseconds, of one pixel, without a face or broken.
+Links connect matching types, as the editor ensures, and lengths are short, so that a graph takes about a second. Values
+are within their ranges or at the limits; graphs with mistakes also have values out of range and missing inputs. Media
+may be silent, a few milliseconds long, a single pixel, without a face, or broken.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PACK_PREFIX = "EDTalk"
 Link = list[Any]
 
 WIDGETS = ("COMBO", "INT", "FLOAT", "STRING", "BOOLEAN")
-"""Types of inputs that are no sockets."""
+"""Types of inputs that are not sockets."""
 
 WRONG_GRAPH = 0.3
-"""How often a graph is one that has mistakes in it."""
+"""Probability of a graph with mistakes."""
 WRONG_VALUE, WRONG_LINK, MISSING = 0.05, 0.05, 0.03
-"""How often, there, an input has a value outside its range, is linked to an output of another type, or is left out."""
+"""Probabilities, per input of such a graph, of a value out of range, a link of another type, and a missing value."""
 EDGE = 0.1
-"""How often a number is one of the ends of its range."""
+"""Probability that a number is a limit of its range."""
 OPTIONAL_LINK = 0.4
 REUSED_NODE = 0.6
-"""How often an output that is there already is taken again, rather than that of a new node."""
+"""Probability of linking an existing output instead of adding a node."""
 DEPTH = 7
-"""Of nodes after one another, as far as sockets that must be linked allow it."""
+"""Maximum depth of a chain of nodes, unless required sockets need more."""
 
 USUAL = 0.75
-"""How often the first of some media or texts is taken, which is one that works in most places."""
+"""Probability of the first of several media or texts, which is valid for most nodes."""
 PICTURES = ("portrait.jpg", "noise.png", "dot.png", "alpha.png", "wide.png", "grey.png")
 SOUNDS = ("speech_half.wav", "silent.wav", "blink.wav", "stereo.wav", "empty.wav", "broken.wav")
 VIDEOS = ("face.mp4", "face_silent.mp4", "one_frame.mp4", "odd.mkv", "broken.mp4")
@@ -61,7 +61,7 @@ LARGEST = {
     "start": 1.0,
     "width": 400,
 }
-"""By the inputs' names, numbers that still take little time, where the range reaches further."""
+"""Input name -> limit that keeps the run time short, where the range allows more."""
 TEXTS = {
     "about": ("", "a smile"),
     "box": ("", "60 60 200 200", "0 0 1 1", "-20 -20 600 600", "1 2 3", "a b c d"),
@@ -74,13 +74,13 @@ TEXTS = {
     "strengths": ("0.5, 1, 1.5", "1", "", "x"),
     "text": ("0:00 own\n0:01 happy:0.8", "0:00 happy", "", "0:00 no such", "happy 0:00", "0:05 sad\n0:01 happy"),
 }
-"""By the inputs' names, texts that mean something there, and some that do not."""
+"""Input name -> valid and invalid texts for it."""
 WRONG = (None, "", "text", "ü\u0000\n", True, -1, 10**30, 0.5, float("nan"), float("inf"), -float("inf"), [], [1], {})
-"""Values that may stand anywhere in a prompt that a program writes."""
+"""Arbitrary values, as in a prompt written by a faulty program."""
 
 
 def write_media(folder: Path) -> None:
-    """What random graphs load, in the input folder beside portrait.jpg: media, a motion and a preset."""
+    """Write the input files of random graphs next to portrait.jpg: media, a motion and a preset."""
     import torch
     from PIL import Image
 
@@ -129,10 +129,10 @@ def write_media(folder: Path) -> None:
 
 @dataclass
 class RandomGraph:
-    """A prompt that grows from the node it ends in.
+    """A prompt that is built backwards from its final node.
 
-    `info` is the server's /object_info, `models` are names of which the first is usual, `wrong`: whether it has
-    mistakes in it.
+    `info`: the server's /object_info. `models`: model names, the usual one first. `wrong`: whether the graph has
+    mistakes.
     """
 
     info: dict[str, Any]
@@ -141,17 +141,17 @@ class RandomGraph:
     wrong: bool
     prompt: Prompt = field(default_factory=dict)
     _outputs: list[tuple[str, Link]] = field(default_factory=list)
-    """Type and link of each output that is there."""
+    """Type and link of each existing output."""
 
     def grow(self) -> Prompt:
-        """Add a node of the pack, what it needs, and nodes that show what comes out of it."""
+        """Add a node of the pack, its inputs, and a node that shows one of its outputs."""
         ours = sorted(name for name in self.info if name.startswith(PACK_PREFIX))
         kind = self.random.choice(ours)
         name = self._add(kind, 0)
         outputs = self.info[kind]["output"]
-        shown = self.random.randrange(len(outputs))
+        output = self.random.randrange(len(outputs))
         if not self.info[kind]["output_node"] or self.random.random() < 0.2:
-            self._show(outputs[shown], [name, shown])
+            self._show(outputs[output], [name, output])
         return self.prompt
 
     def _show(self, kind: str, link: Link) -> None:
@@ -162,13 +162,13 @@ class RandomGraph:
         }.get(kind, lambda: node("PreviewAny", source=link))
         self._insert(sink())
 
-    def _insert(self, made: dict[str, Any]) -> str:
+    def _insert(self, new_node: dict[str, Any]) -> str:
         name = str(len(self.prompt) + 1)
-        self.prompt[name] = made
+        self.prompt[name] = new_node
         return name
 
     def _add(self, kind: str, depth: int) -> str:
-        """A node of the pack with random inputs; its name."""
+        """Add a node of the pack with random inputs; returns its name."""
         inputs: dict[str, Any] = {}
         for group in ("required", "optional"):
             for name, (type_, details) in self._inputs(kind, group):
@@ -193,20 +193,20 @@ class RandomGraph:
 
     def _inputs(self, kind: str, group: str) -> list[tuple[str, tuple[str, dict[str, Any]]]]:
         spec = self.info[kind]["input"].get(group, {})
-        found = []
-        for name, one in spec.items():
-            type_, details = (*one, {})[:2]
-            if isinstance(type_, list):  # how older versions write a list of choices
+        inputs = []
+        for name, definition in spec.items():
+            type_, details = (*definition, {})[:2]
+            if isinstance(type_, list):  # V1 nodes have the options as the type
                 type_, details = "COMBO", details | {"options": type_}
-            found.append((name, (type_, details)))
-        return found
+            inputs.append((name, (type_, details)))
+        return inputs
 
     def _usual(self, choices: Sequence[Any]) -> Any:
-        """Mostly the first."""
+        """One of the choices, most often the first."""
         return choices[0] if self.random.random() < USUAL else self.random.choice(choices)
 
     def _value(self, kind: str, name: str, type_: str, details: dict[str, Any]) -> Any:
-        """A value that is allowed."""
+        """A valid value."""
         if name == "model":
             return self._usual(self.models)
         if name == "file":
@@ -231,22 +231,22 @@ class RandomGraph:
         return self.random.choice([*beyond, *WRONG])
 
     def _link(self, type_: str, depth: int) -> Link | None:
-        """An output of a type, of a node that is there or of a new one. None where nothing makes such a thing."""
-        wanted = set(type_.split(","))
+        """An output of a type, of an existing or a new node; None if no node has such an output."""
+        types = set(type_.split(","))
         if self.wrong and self._outputs and self.random.random() < WRONG_LINK:
             return self.random.choice(self._outputs)[1]
-        there = [link for kind, link in self._outputs if kind in wanted]
-        if there and (depth >= DEPTH or self.random.random() < REUSED_NODE):
-            return self.random.choice(there)
-        sources = self._sources(wanted)
+        existing = [link for kind, link in self._outputs if kind in types]
+        if existing and (depth >= DEPTH or self.random.random() < REUSED_NODE):
+            return self.random.choice(existing)
+        sources = self._sources(types)
         makers = [
             (kind, number)
-            for kind, one in sorted(self.info.items())
+            for kind, info in sorted(self.info.items())
             if kind.startswith(PACK_PREFIX) and kind != "EDTalkExampleInputs"
-            for number, output in enumerate(one["output"])
-            if output in wanted
+            for number, output in enumerate(info["output"])
+            if output in types
         ]
-        if depth >= DEPTH and "EDTALK_MOTION" in wanted:
+        if depth >= DEPTH and "EDTALK_MOTION" in types:
             makers = [("EDTalkExpressionPreset", 0), ("EDTalkSamplePose", 0)]
         if sources and (not makers or depth >= DEPTH or self.random.random() < 0.7):
             return self.random.choice(sources)()
@@ -255,8 +255,8 @@ class RandomGraph:
         kind, number = self.random.choice(makers)
         return [self._add(kind, depth), number]
 
-    def _sources(self, wanted: set[str]) -> list[Callable[[], Link]]:
-        """Ways to get one of these from core nodes."""
+    def _sources(self, types: set[str]) -> list[Callable[[], Link]]:
+        """Functions that add a core node with an output of one of the types."""
         sources: list[Callable[[], Link]] = []
         choose, usual = self.random.choice, self._usual
 
@@ -266,18 +266,18 @@ class RandomGraph:
         def parts(output: int) -> Link:
             return core("GetVideoComponents", output, video=core("LoadVideo", file=usual(VIDEOS)))
 
-        if "IMAGE" in wanted:
+        if "IMAGE" in types:
             batch = {"width": choose((16, 64)), "height": choose((16, 40)), "batch_size": choose((1, 3)), "color": 127}
             sources += [lambda: core("LoadImage", image=usual(PICTURES))] * 4
             sources += [lambda: parts(0), lambda: core("EmptyImage", **batch)]
-        if "MASK" in wanted:
+        if "MASK" in types:
             masks = (1.0, 0.0)
             sources += [lambda: core("SolidMask", value=usual(masks), width=64, height=64)] * 4
             sources += [lambda: core("LoadImage", 1, image=usual(PICTURES))]
-        if "AUDIO" in wanted:
+        if "AUDIO" in types:
             sources += [lambda: core("LoadAudio", audio=usual(SOUNDS))] * 4 + [lambda: parts(1)]
             sources += [lambda: core("EmptyAudio", duration=0.2, sample_rate=8000, channels=1)]
-        if "VIDEO" in wanted:
+        if "VIDEO" in types:
             sources += [lambda: core("LoadVideo", file=usual(VIDEOS))] * 3
             sources += [
                 lambda: core("CreateVideo", images=core("LoadImage", image=usual(PICTURES)), fps=choose((1, 25)))
@@ -286,6 +286,6 @@ class RandomGraph:
 
 
 def random_prompt(info: dict[str, Any], models: tuple[str, ...], seed: int) -> Prompt:
-    """The prompt of a seed; the same wherever the nodes and the choices are."""
+    """The prompt of a seed, reproducible for the same nodes and choices."""
     chance = random.Random(seed)
     return RandomGraph(info, models, chance, wrong=chance.random() < WRONG_GRAPH).grow()

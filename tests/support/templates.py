@@ -1,4 +1,4 @@
-"""The workflows that ship, and what they need to be run on a machine without models."""
+"""The bundled workflows, and substitutes for the models they need."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ USE_EXAMPLE = """() => {
             example.connect(0, graph.getNodeById(link.target_id), link.target_slot);
         }
 }"""
-"""Plugs the example that was generated in wherever a generated picture goes."""
+"""Script that connects the generated example picture in place of generated pictures."""
 
 
 def read_workflow(path: Path) -> dict[str, Any]:
-    """A workflow as the editor saves it."""
+    """Read a workflow in the editor's format."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def provide_models(workflow: dict[str, Any], server: ComfyServer) -> None:
-    """Lay down files under the names of the core models that a workflow asks for.
+    """Create files with the names of the core models that a workflow uses.
 
-    An upscale model is a real one that enlarges without adding anything; a checkpoint is an empty file, which is
-    enough for validation.
+    An upscale model is a working one that repeats pixels; a checkpoint is an empty file, which is enough for
+    validation.
     """
     subgraphs = workflow.get("definitions", {}).get("subgraphs", [])
     for node in (node for graph in (workflow, *subgraphs) for node in graph["nodes"]):
@@ -48,13 +48,13 @@ def provide_models(workflow: dict[str, Any], server: ComfyServer) -> None:
 
 
 def use_example_for_checkpoint(editor: FrontEnd) -> None:
-    """Where the graph generates a picture, which needs a checkpoint, plug in the example that was generated so."""
+    """Replace pictures that need a checkpoint to be generated with the bundled example."""
     if editor.page.evaluate(HAS_CHECKPOINT):
         editor.page.evaluate(USE_EXAMPLE)
 
 
 def _write_plain_upscaler(path: Path) -> None:
-    """A model of the Compact kind whose convolutions are zero: four times the size, each pixel repeated."""
+    """Write a Compact upscaler with zero convolutions: 4x nearest neighbour."""
     import torch
 
     state = {}

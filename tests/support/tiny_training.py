@@ -20,14 +20,16 @@ TINY: dict[str, Any] = {
     "checkpoint_every": 1000,
     "sample_every": 1000,
 }
-OF_STAGE: dict[str, dict[str, Any]] = {
+STAGE_SETTINGS: dict[str, dict[str, Any]] = {
     "audio-to-lip": {"network_width": 0.05, "sequence_frames": 8},
     "pose-flow": {"windows": {"frames": 20}, "new_flow": {"steps": 2, "width": 16, "span": 10, "audio": 8}},
 }
 
 
 def tiny_settings(stage: str, data: Path, out: Path, **values: Any) -> TrainingSettings:
-    """Settings of a stage for a tiny model, without augmentation, changed by `values`."""
-    plain = {} if stage == "pose-flow" else {"augmentation": 0.0}
-    own = OF_STAGE.get(stage, {})
-    return stage_settings(stage, None, merged([{"data": str(data), "out": str(out)}, TINY, plain, own, values]))
+    """Settings of a stage for a tiny model, without augmentation, updated with `values`."""
+    no_augmentation = {} if stage == "pose-flow" else {"augmentation": 0.0}
+    stage_values = STAGE_SETTINGS.get(stage, {})
+    return stage_settings(
+        stage, None, merged([{"data": str(data), "out": str(out)}, TINY, no_augmentation, stage_values, values])
+    )

@@ -1,4 +1,4 @@
-"""What is in a rendered video: frames, sound, tags, and whether the mouth moves."""
+"""Content of a rendered video: frames, sound, tags, and motion of the mouth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Video:
-    """A video, decoded whole."""
+    """A decoded video."""
 
     frames: np.ndarray
     """(T,H,W,3) uint8."""
@@ -24,12 +24,12 @@ class Video:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Duration in seconds."""
         return len(self.frames) / self.fps
 
 
 def read_video(path: Path) -> Video:
-    """Decode a file. Raises what PyAV raises when it cannot be."""
+    """Decode a file. Raises the errors of PyAV."""
     import av
 
     with av.open(str(path)) as container:
@@ -48,18 +48,18 @@ def read_video(path: Path) -> Video:
 
 @dataclass(frozen=True)
 class MouthMotion:
-    """How a mouth moves."""
+    """Motion of a mouth."""
 
     opening: np.ndarray
-    """(T,) of the lips, in face heights."""
+    """Distance of the lips (T,), in face heights."""
     inside: float
-    """Mean over the mouth's box of each pixel's deviation over time, in grey levels."""
+    """Standard deviation of pixels over time inside the mouth's box, mean over pixels, in grey levels."""
     around: float
-    """The same of the rest of the picture."""
+    """The same for the rest of the picture."""
 
 
 def mouth_motion(frames: np.ndarray) -> MouthMotion:
-    """Look at the mouth in frames (T,H,W,3) uint8. Raises FaceError when the first shows no face."""
+    """Measure the mouth in frames (T,H,W,3) uint8. Raises FaceError when the first has no face."""
     from edtalk_core.evaluation.faces import MOUTH, FaceReader, mouth_opening
 
     reader = FaceReader()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import comfy_install
 import pytest
-from comfy_install import ComfyPlace, NotThere, Target, comfy_places, find_comfyui, targets
+from comfy_install import ComfyPlace, NotInstalled, Target, comfy_places, find_comfyui, targets
 
 
 @pytest.fixture
@@ -49,10 +49,12 @@ def test_several_have_their_pythons_in_the_same_order(name_comfyuis, tmp_path):
 
 def test_what_is_missing_is_named(name_comfyuis, tmp_path):
     name_comfyuis(COMFYUI_PATH=[tmp_path / "none"])
-    with pytest.raises(NotThere, match=r"not found in .*none \(COMFYUI_PATH\)"):
+    with pytest.raises(NotInstalled, match=r"not found in .*none \(COMFYUI_PATH\)"):
         find_comfyui()
     name_comfyuis(COMFYUI_PATH=[checkout(tmp_path / "old", "0.3.64")], COMFYUI_PYTHON=[tmp_path / "python"])
-    with pytest.raises(NotThere, match=r"no Python with its requirements .*looked at .*python\); set COMFYUI_PYTHON"):
+    with pytest.raises(
+        NotInstalled, match=r"no Python with its requirements .*looked at .*python\); set COMFYUI_PYTHON"
+    ):
         find_comfyui()
 
 
@@ -70,7 +72,7 @@ def test_an_unpacked_front_end_has_its_version_beside_it(tmp_path):
     (tmp_path / "comfyui_frontend_package-1.58.1.dist-info").mkdir()
     target = Target(ComfyPlace(tmp_path, None, "test"), str(static))
     assert target.front_end_version == "1.58.1"
-    with pytest.raises(NotThere, match=r"no index\.html"):
+    with pytest.raises(NotInstalled, match=r"no index\.html"):
         target.front_end_root()
     (static / "index.html").touch()
     assert target.front_end_root() == static

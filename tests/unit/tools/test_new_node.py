@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from comfy_install import ComfyPlace, NotThere, comfy_places, comfy_pytest
+from comfy_install import ComfyPlace, NotInstalled, comfy_places, comfy_pytest
 from comfy_tier import run_files
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,7 +81,7 @@ def test_it_is_registered(tree: Path):
 def test_it_runs_in_comfyui(place: ComfyPlace, tree: Path):
     try:
         install = comfy_pytest(place)
-    except NotThere as missing:
+    except NotInstalled as missing:
         pytest.skip(str(missing))
     results = run_files([tree / "tests/comfy/test_trim_motion.py"], install.checkout, install.python, tree)
     assert results["test_trim_motion"].outcomes == {"passed": 1}, results["test_trim_motion"].failures

@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tiny_training import OF_STAGE, TINY
+from tiny_training import STAGE_SETTINGS, TINY
 
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.cli import main
@@ -36,8 +36,8 @@ def tiny_recipe(tmp_path: Path) -> Path:
     stages: dict[str, dict[str, Any]] = {
         "1-encoder": {"stage": "autoencoder", "losses": {"l1": 0, "perceptual": 0, "adversarial": 0, "reading": 1}},
         "2-generator": {"stage": "expression", "measured_weights_share": 1, "train": ["dec."], "fit_heads": True},
-        "3-speech": {"stage": "audio-to-lip", **OF_STAGE["audio-to-lip"], "losses": {"image": 0}},
-        "4-head": {"stage": "pose-flow", **OF_STAGE["pose-flow"]},
+        "3-speech": {"stage": "audio-to-lip", **STAGE_SETTINGS["audio-to-lip"], "losses": {"image": 0}},
+        "4-head": {"stage": "pose-flow", **STAGE_SETTINGS["pose-flow"]},
     }
     for name, content in stages.items():
         precision = "no" if content["stage"] == "pose-flow" else "bf16"
