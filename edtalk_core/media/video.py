@@ -1,4 +1,4 @@
-"""Videos: frames read as they are shown, and brought to a frame rate."""
+"""Videos: read frames as a player shows them, and resample them to a frame rate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXACT_SCALING = 4 | 0x2000 | 0x4000 | 0x40000
 BT709, BT601, UNSPECIFIED = 1, 5, 2
 LIMITED, FULL = 1, 2
 
-# Further than this the time stamps of a frame are damaged, or those of two files put together.
+# A larger step means damaged time stamps, or two files joined without adjusting them.
 _LARGEST_STEP_S, _LARGEST_STEP_BACK_S = 600.0, 1.0
 
 _NTSC_RATES = (24, 30, 48, 60, 90, 120, 240)
@@ -39,7 +39,7 @@ _RATE_LIMITS = (1, 240)
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """A frame rate as the fraction that is meant: 29.97 is 30000/1001, 23.98 is 24000/1001, 12.5 is 25/2.
+    """Return a frame rate as the exact fraction: 29.97 is 30000/1001, 23.98 is 24000/1001, 12.5 is 25/2.
 
     Raises:
         ArgumentError: not a number from 1 to 240.
@@ -55,22 +55,22 @@ def exact_fps(fps: float | Fraction) -> Fraction:
 
 
 def frame_count_for(duration_s: float, fps: float | Fraction) -> int:
-    """The frames that a video of a duration has: round(duration * fps).
+    """Return the number of frames of a video of this duration: round(duration * fps).
 
     Raises:
-        ArgumentError: a duration that is negative or not finite, or no frame rate.
+        ArgumentError: a duration that is negative or not finite, or a frame rate out of range.
     """
     return round(check_number(duration_s, "A duration", low=0, unit="seconds") * float(exact_fps(fps)))
 
 
 class VideoReader:
-    """The frames of a video file as a player shows them: turned upright, in square pixels, RGB.
+    """The frames of a video file as a player shows them: upright, in square pixels, RGB.
 
     Iterate for (time in seconds from the first frame, picture (H, W, 3) uint8), as often as needed; frames are decoded
-    as they are asked for and never kept. A file that is damaged or cut off gives what can be read and logs a warning.
+    on demand and not stored. A damaged or truncated file yields the frames that can be read and logs a warning.
 
     Raises:
-        VideoError: no such file, not a video, only sound in it, or no frame that can be read.
+        VideoError: no such file, not a video, a file of sound alone, or no frame that can be read.
     """
 
     path: Path
@@ -98,7 +98,7 @@ class VideoReader:
 
             declared = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
             aspect = float(declared) if declared and 0.1 < declared < 10 else 1.0
-            # What time stamps count from, as long as they can be trusted to find a frame.
+            # Time stamp of the first frame; None when time stamps cannot be trusted for seeking.
             self._origin = float(first.pts * stream.time_base) if first.pts is not None and stream.time_base else None
             # Enlarged, never reduced: no detail is lost.
             self._width = round(first.width * max(aspect, 1.0))
@@ -113,7 +113,7 @@ class VideoReader:
                 duration = container.duration / 1_000_000
             count = stream.frames
         if not duration or not 0 < rate <= _RATE_LIMITS[1]:
-            # Recorded live, as browsers do: too little is declared, so the packets are counted.
+            # Recorded live, as browsers do: the header declares too little, so the packets are counted.
             count, duration = self._measure()
             if not 0 < rate <= _RATE_LIMITS[1]:
                 rate = count / duration
@@ -125,30 +125,30 @@ class VideoReader:
         return self.since(0.0)
 
     def since(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
-        """As iterating, from the frame that is on screen at `start` seconds on; those before it are hardly decoded."""
+        """Iterate from the frame on screen at `start` seconds; seeks, so that few earlier frames are decoded."""
         from av.video.reformatter import VideoReformatter
 
-        converter = VideoReformatter()  # kept, so that it is set up once and not for every frame
-        # A jump may land behind its aim, where the index is wrong: then it aims earlier, in the end at the beginning.
+        converter = VideoReformatter()  # reused: it is set up once and not for every frame
+        # A seek may land after its target where the index is wrong: try earlier targets, at last the beginning.
         for ahead in (0.0, 2.0, 20.0, math.inf):
             position = max(0.0, start - ahead) if self._origin is not None else 0.0
             with open_media(self.path, VideoError, "video") as container:
-                frames = self._stamped(container, position)
-                shown = next(frames, None)
-                if position > 0 and (shown is None or shown[0] > start + 1e-6):
+                frames = self._timed_frames(container, position)
+                current = next(frames, None)
+                if position > 0 and (current is None or current[0] > start + 1e-6):
                     continue
                 for following in frames:
-                    if shown is not None and (start <= 0 or following[0] > start + 1e-6):
-                        yield shown[0], self._picture(shown[1], converter)
-                    shown = following
-                if shown is not None:
-                    yield shown[0], self._picture(shown[1], converter)
+                    if current is not None and (start <= 0 or following[0] > start + 1e-6):
+                        yield current[0], self._picture(current[1], converter)
+                    current = following
+                if current is not None:
+                    yield current[0], self._picture(current[1], converter)
                 return
 
-    def _stamped(
+    def _timed_frames(
         self, container: av.container.InputContainer, position: float
     ) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames with their time in seconds; a `position` above 0 jumps near to that time first."""
+        """Yield frames with their time in seconds; for a `position` above 0, seek near that time first."""
         import av
 
         stream = self._stream(container)
@@ -162,21 +162,21 @@ class VideoReader:
         time, length = 0.0, 1 / self.fps
         for index, frame in enumerate(decoded_frames(container, stream, self.path)):
             if frame.pts is None:
-                shown = time + length if index else 0.0
+                seconds = time + length if index else 0.0
             else:
                 stamp = frame.pts * tick
                 origin = stamp if origin is None else origin
-                shown = stamp - origin
-                if index and not time - _LARGEST_STEP_BACK_S <= shown <= time + _LARGEST_STEP_S:
-                    logger.warning("%s: its time stamps jump by %.1f s: ignored", self.path, shown - time)
-                    origin += shown - (time + length)
-                    shown = time + length
+                seconds = stamp - origin
+                if index and not time - _LARGEST_STEP_BACK_S <= seconds <= time + _LARGEST_STEP_S:
+                    logger.warning("%s: its time stamps jump by %.1f s: ignored", self.path, seconds - time)
+                    origin += seconds - (time + length)
+                    seconds = time + length
                     self._origin = None
                 # A stamp is no finer than a tick of its clock (1 ms in Matroska): a steady rate stays steady.
-                steady = round(shown * self.fps) / self.fps
-                if abs(steady - shown) <= tick <= 0.002:
-                    shown = steady
-            time = max(time, shown)
+                steady = round(seconds * self.fps) / self.fps
+                if abs(steady - seconds) <= tick <= 0.002:
+                    seconds = steady
+            time = max(time, seconds)
             length = float((frame.duration or 0) * tick) or 1 / self.fps
             yield time, frame
         self.end_time = time + length
@@ -188,13 +188,13 @@ class VideoReader:
         return streams[0]
 
     def _measure(self) -> tuple[int, float]:
-        """Count the frames and the seconds without decoding."""
+        """Return the number of frames and the duration in seconds, read from the packets without decoding."""
         import av
 
         stamps: list[int] = []
         with open_media(self.path, VideoError, "video") as container:
             stream = self._stream(container)
-            with contextlib.suppress(av.error.FFmpegError, OSError):  # broken off: what lies before it counts
+            with contextlib.suppress(av.error.FFmpegError, OSError):  # truncated: the packets before that count
                 stamps.extend(p.pts for p in container.demux(stream) if p.pts is not None)
             tick = float(stream.time_base or 0)
         count = max(1, len(stamps))
@@ -206,11 +206,11 @@ class VideoReader:
 
         matrix = frame.colorspace
         if matrix == UNSPECIFIED and not frame.format.is_rgb:
-            # What players assume where the file does not say.
+            # Players assume this where the file does not say.
             matrix = BT709 if frame.width >= 1280 or frame.height > 576 else BT601
         try:
-            # RGB has no matrix. Another than the source's is named because PyAV below 17 converts none between equals,
-            # and then takes everything for BT.601.
+            # RGB has no matrix. The target differs from the source because PyAV below 17 skips the conversion between
+            # equal matrices and then assumes BT.601.
             rgb = converter.reformat(
                 frame,
                 self._width,
@@ -234,53 +234,53 @@ class VideoReader:
 
 
 def resample_frames(frames: Iterable[tuple[float, np.ndarray]], fps: float | Fraction) -> Iterator[np.ndarray]:
-    """Bring frames with time stamps to a steady rate, as they come.
+    """Resample a stream of frames with time stamps to a constant frame rate.
 
-    Output k is the source frame on screen at time k / fps: the last one that began by then. There are
-    round(duration * fps) of them, at least one, where the duration goes to the end of the last frame: a VideoReader
-    knows it; of any other source the last frame is taken to last as long as the one before.
+    Output k is the source frame on screen at time k / fps: the latest that started by then. There are
+    round(duration * fps) outputs, at least one, where the duration runs to the end of the last frame: a VideoReader
+    knows it; in any other source the last frame is assumed to last as long as the frame before it.
 
     Args:
-        frames: (time in seconds, picture), times not falling; a VideoReader, or any source.
-        fps: frames a second to make, 1 to 240.
+        frames: (time in seconds, picture), in ascending order of time; a VideoReader, or any source.
+        fps: frames a second of the output, 1 to 240.
 
     Yields:
-        The pictures, unchanged; a repeated one is the same object.
+        The pictures, unchanged; repeats are the same object.
 
     Raises:
-        ArgumentError: no frame rate.
+        ArgumentError: a frame rate out of range.
     """
     return _resample(frames, float(exact_fps(fps)))
 
 
 def _resample(frames: Iterable[tuple[float, np.ndarray]], fps: float) -> Iterator[np.ndarray]:
-    shown: np.ndarray | None = None
+    current: np.ndarray | None = None
     time, length = 0.0, 1 / fps
-    made = given = 0
-    # Decided outputs that may yet lie behind the rounded end; never more than one or two.
-    waiting: deque[np.ndarray] = deque()
+    due = yielded = 0
+    # Outputs that are due but may lie beyond the rounded end; never more than one or two.
+    pending: deque[np.ndarray] = deque()
     for next_time, picture in frames:
-        if shown is None:
-            shown = picture
+        if current is None:
+            current = picture
         else:
             length = next_time - time
-        while made / fps < next_time - 1e-6:
-            waiting.append(shown)
-            made += 1
-            if given < round(next_time * fps):
-                yield waiting.popleft()
-                given += 1
-        time, shown = next_time, picture
-    if shown is None:
+        while due / fps < next_time - 1e-6:
+            pending.append(current)
+            due += 1
+            if yielded < round(next_time * fps):
+                yield pending.popleft()
+                yielded += 1
+        time, current = next_time, picture
+    if current is None:
         return
     end = frames.end_time if isinstance(frames, VideoReader) and frames.end_time is not None else time + length
     # Rounded twice: the sum of time stamps must not push a half over the edge.
-    for _ in range(given, max(1, round(round(end * fps, 6)))):
-        yield waiting.popleft() if waiting else shown
+    for _ in range(yielded, max(1, round(round(end * fps, 6)))):
+        yield pending.popleft() if pending else current
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
-    """How a frame is to be turned and mirrored: the signs of (x, y) @ matrix, (2, 2), in quarter turns."""
+    """Return the rotation and mirroring of a frame in quarter turns: the signs of (x, y) @ matrix, (2, 2)."""
     try:
         side_data: Any = frame.side_data
         # 3x3, 16.16 fixed point; only the rotation matters.

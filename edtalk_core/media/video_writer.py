@@ -1,4 +1,4 @@
-"""Videos, written as H.264 with sound while their frames come."""
+"""Streaming video writer: H.264 with sound, frame by frame."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ logger = logging.getLogger("edtalk")
 _SIDE_LIMITS = (16, 8192)
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-# Tags that MP4 and MOV keep in their usual places; any other key needs FFmpeg's own way of writing all of them.
-_USUAL_TAGS = {
+# Tags that MP4 and MOV have atoms for; any other key needs FFmpeg's `use_metadata_tags`.
+_STANDARD_TAGS = {
     "title", "artist", "album", "album_artist", "composer", "comment", "copyright", "date", "description", "genre",
     "synopsis",
 }  # fmt: skip
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _AAC_FRAME = 1024
-# What 1, 2, ... channels mean where nothing says so; more than these are averaged.
+# Default layouts of 1, 2, ... channels; with more channels, their mean is written.
 _LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 # Front + centre + surround, each at most 1, cannot exceed 1 after it.
 _DOWNMIX_GAIN = np.float32(1 / (1 + math.sqrt(2)))
@@ -46,23 +46,23 @@ PartialNotice = Callable[[Path, int], None]
 
 
 class VideoWriter:
-    """Write frames to a video with sound, as they come, in constant memory.
+    """Write frames and sound to a video as they arrive, in constant memory.
 
     H.264 (yuv420p, BT.709, crf 18) and AAC at the sound's own rate, mono or stereo, in .mp4 or .mov (index in front, so
-    that it plays while loading) or .mkv. The sound is written whole, whether or not there are frames for all of it.
+    that it plays while loading) or .mkv. All of the sound is written, even if it is longer than the frames.
 
     Use it as a context manager. The file gets its name when it is complete. Until then it is called
-    `<name>.partial<suffix>`, in pieces that stay playable even if the process is killed; when the block ends with an
-    exception (a cancel and Ctrl-C too), it stays under that name, its sound cut to the frames written, and
-    `partial_path` says where.
+    `<name>.partial<suffix>`, written in fragments that stay playable even if the process is killed; when the block ends
+    with an exception (cancellation and Ctrl-C too), it stays under that name, its sound trimmed to the frames written,
+    and `partial_path` is its path.
 
     Args:
-        path: ends in .mp4, .mov or .mkv; its folder exists; an older file of that name is replaced.
-        fps: frames a second, 1 to 240; 29.97 and the like are taken as the fractions that are meant.
+        path: ends in .mp4, .mov or .mkv; its folder exists; an existing file of that name is replaced.
+        fps: frames a second, 1 to 240; 29.97 and the like are read as exact fractions (`exact_fps`).
         size: (width, height) of the pictures, 16 to 8192; odd sides are extended by one repeated row or column.
         audio: the sound, or None.
-        metadata: tags, such as title and comment; any key is kept.
-        on_partial: called with the path of a partial file that is left, and the number of its frames.
+        metadata: tags, such as title and comment; any key is stored.
+        on_partial: called with the path of a partial file and the number of its frames when one is left behind.
 
     Raises:
         VideoError: another suffix, no such folder, or (on entering, writing or leaving) the file cannot be written.
@@ -74,7 +74,7 @@ class VideoWriter:
     size: tuple[int, int]
     frames_written: int
     partial_path: Path | None
-    """Where the playable rest of a run that failed or was cancelled lies; None otherwise."""
+    """Path of the playable partial file of a run that failed or was cancelled; None otherwise."""
 
     def __init__(
         self,
@@ -113,10 +113,12 @@ class VideoWriter:
             or not all(isinstance(side, (int, np.integer)) and low <= side <= high for side in size)
         ):
             raise ArgumentError(f"The size of a video is (width, height), each from {low} to {high}; got {size}.")
-        if wrong := [
+        if invalid_keys := [
             key for key, value in self._metadata.items() if not isinstance(key, str) or type(value) is not str
         ]:
-            raise ArgumentError(f"Metadata are texts by name; {wrong[0]!r} is not. Turn it into a str (json.dumps).")
+            raise ArgumentError(
+                f"Metadata are texts by name; {invalid_keys[0]!r} is not. Turn it into a str (json.dumps)."
+            )
 
     def __enter__(self) -> VideoWriter:
         import av
@@ -133,7 +135,7 @@ class VideoWriter:
                 self._working.unlink(missing_ok=True)
                 raise
         except (av.error.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
+            raise self._write_error(error) from error
         return self
 
     def write(self, picture: np.ndarray) -> None:
@@ -151,9 +153,9 @@ class VideoWriter:
             raise VideoError(f"The writer of {self.path} is not open: write inside its `with` block.")
         width, height = self.size
         if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != (height, width, 3):
-            found = f"{getattr(picture, 'dtype', type(picture).__name__)} {getattr(picture, 'shape', '')}"
+            actual = f"{getattr(picture, 'dtype', type(picture).__name__)} {getattr(picture, 'shape', '')}"
             raise VideoError(
-                f"Frame {self.frames_written} of {self.path} is {found}; expected uint8 {(height, width, 3)}, RGB."
+                f"Frame {self.frames_written} of {self.path} is {actual}; expected uint8 {(height, width, 3)}, RGB."
             )
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -171,7 +173,7 @@ class VideoWriter:
             self.frames_written += 1
             self._write_sound(self._sound_so_far())
         except (av.error.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
+            raise self._write_error(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -189,11 +191,11 @@ class VideoWriter:
         except BaseException as failure:
             self._salvage()
             if isinstance(failure, (av.error.FFmpegError, OSError)):
-                raise self._explained(failure) from failure
+                raise self._write_error(failure) from failure
             raise
 
     def _reserve(self) -> Path:
-        """Make the working file, under a name of its own: an older partial file holds someone's work."""
+        """Create the working file under a new name: an older partial file may still be needed."""
         number = 1
         while True:
             suffix = f".partial{self.path.suffix}" if number == 1 else f".partial-{number}{self.path.suffix}"
@@ -205,14 +207,14 @@ class VideoWriter:
                 number += 1
 
     def _options(self, working: bool) -> dict[str, str]:
-        """The muxer's options, for the working file or the finished one."""
+        """Return the muxer options of the working file or the finished one."""
         if self.path.suffix.lower() == ".mkv":
             return {"flush_packets": "1"} if working else {}
-        # In pieces of two seconds, each complete in itself; finished, one piece with the index in front.
+        # The working file has self-contained fragments of two seconds; the finished one has its index in front.
         flags = "frag_keyframe+delay_moov+default_base_moof" if working else "faststart"
-        if self._metadata.keys() - _USUAL_TAGS:
+        if self._metadata.keys() - _STANDARD_TAGS:
             flags += "+use_metadata_tags"
-        # The file's clocks: fine enough for the sound, and ones in which every frame begins at a whole tick.
+        # The file's time scale: fine enough for the sound, and every frame begins at a whole tick.
         ticks = str(self.fps.numerator * -(-48_000 // self.fps.numerator))
         options = {"movflags": flags, "movie_timescale": ticks, "video_track_timescale": ticks}
         return options | ({"frag_duration": "2000000", "flush_packets": "1"} if working else {})
@@ -252,13 +254,13 @@ class VideoWriter:
         self._container.start_encoding()
 
     def _sound_so_far(self) -> int:
-        """Samples of the sound that belong to the frames written."""
+        """Return the number of samples of the sound that belong to the frames written."""
         if self._audio is None:
             return 0
         return min(round(self.frames_written / self.fps * self._audio.sample_rate), self._audio.samples.shape[1])
 
     def _write_sound(self, end: int, rest: bool = False) -> None:
-        """Encode the sound up to sample `end`, in whole AAC frames, or with the rest of it."""
+        """Encode the sound up to sample `end`, in full AAC frames; `rest` includes the incomplete last one."""
         import av
 
         if self._audio is None or self._container is None:
@@ -278,7 +280,7 @@ class VideoWriter:
             self._samples_written += block.shape[1]
 
     def _flush(self, sound_end: int) -> None:
-        """Write what the encoders still hold, and the sound up to a sample, and close the working file."""
+        """Flush both encoders, write the sound up to sample `sound_end`, and close the working file."""
         if self._container is None:
             return
         container = self._container
@@ -295,10 +297,10 @@ class VideoWriter:
             container.close()
 
     def _publish(self, target: Path) -> None:
-        """Put the pieces of the working file together and move the result to its name."""
+        """Remux the fragments of the working file into one and move the result to `target`."""
         import av
 
-        if self.path.suffix.lower() == ".mkv":  # whole as it is
+        if self.path.suffix.lower() == ".mkv":  # complete without remuxing
             os.replace(self._working, target)
             return
         joined = self._working.with_name(self._working.name + ".tmp")
@@ -307,7 +309,7 @@ class VideoWriter:
             with av.open(f"file:{self._working}") as source, self._create(joined, working=False) as output:
                 streams = {s.index: output.add_stream_from_template(s) for s in source.streams}
                 for packet in source.demux():
-                    if packet.dts is not None:  # not the empty one at the end
+                    if packet.dts is not None:  # the last packet is empty
                         frames += packet.stream.type == "video"
                         packet.stream = streams[packet.stream.index]
                         output.mux(packet)
@@ -320,19 +322,19 @@ class VideoWriter:
             joined.unlink(missing_ok=True)
 
     def _salvage(self) -> None:
-        """Leave what was rendered as a playable partial file, or nothing if there is nothing to play."""
+        """Keep the written frames as a playable partial file; remove the file if there are none."""
         import av
 
         try:
             self._flush(self._sound_so_far())
         except (av.error.FFmpegError, OSError) as error:
             logger.warning("%s could not be closed properly: %s", self._working, error)
-        # Where it fails, as without room for a second copy, the complete ones of the pieces play as they are.
+        # Where this fails, as without room for a second copy, the complete fragments play as they are.
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._publish(self._working)
         self.frames_written = 0
-        with contextlib.suppress(av.error.FFmpegError, OSError), av.open(f"file:{self._working}") as kept:
-            for packet in kept.demux(video=0):
+        with contextlib.suppress(av.error.FFmpegError, OSError), av.open(f"file:{self._working}") as partial:
+            for packet in partial.demux(video=0):
                 self.frames_written += packet.size > 0
         if self.frames_written:
             self.partial_path = self._working
@@ -342,7 +344,8 @@ class VideoWriter:
         else:
             self._working.unlink(missing_ok=True)
 
-    def _explained(self, error: Exception) -> VideoError:
+    def _write_error(self, error: Exception) -> VideoError:
+        """Return an error of FFmpeg or the system as a VideoError that says what to check."""
         reason = getattr(error, "strerror", None) or error
         return VideoError(
             f"Cannot write {self.path}: {reason}. Check that its folder may be written to, the disk has room, and no "
