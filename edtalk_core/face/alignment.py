@@ -1,4 +1,4 @@
-"""Faces of a picture, by the built-in models or by the face-alignment package (S3FD detector and FAN landmarks)."""
+"""Detect faces in a picture with the built-in models or the face-alignment package (S3FD detector, FAN landmarks)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Landmarks = Literal["auto", "builtin", "face-alignment"]
 
 
 def detect_faces(picture: np.ndarray, *, landmarks: Landmarks = "auto", device: str = "cpu") -> list[Face]:
-    """All faces of a picture (H, W, 3) uint8 RGB, the largest first; an empty list when there is none.
+    """Detect all faces of a picture (H, W, 3) uint8 RGB, sorted by size, largest first; an empty list for none.
 
-    landmarks: "builtin" is the models that ship with the project, always there; "face-alignment" is the package of that
-    name, which the published driver videos were cropped with, on `device`; "auto" takes the package when it is
-    installed and works, and the built-in models otherwise, and also when the package sees no face.
+    landmarks: "builtin" is the models that ship with the project, always available; "face-alignment" is the package of
+    that name, which the published driver videos were cropped with, on `device`; "auto" uses the package when it is
+    installed and works, and the built-in models otherwise, and also when the package detects no face.
 
-    Raises FaceError when "face-alignment" is asked for and cannot be had, PictureError for anything but a picture,
+    Raises FaceError when "face-alignment" is requested but not available, PictureError for anything but a picture,
     ArgumentError for another value of `landmarks`.
     """
     check_picture(picture)
@@ -46,13 +46,13 @@ def detect_faces(picture: np.ndarray, *, landmarks: Landmarks = "auto", device: 
 
 @lru_cache(maxsize=1)
 def builtin_detector() -> FaceDetector:
-    """The built-in detector, loaded once; safe to share between threads."""
+    """Return the built-in detector, loaded once; safe to share between threads."""
     return FaceDetector()
 
 
 @lru_cache(maxsize=2)
 def _face_alignment(device: str) -> Any:
-    """A face_alignment.FaceAlignment, or a sentence that says why there is none; found out once, since it is slow."""
+    """Return a face_alignment.FaceAlignment, or a sentence with the reason why there is none; cached, as it is slow."""
     if importlib.util.find_spec("face_alignment") is None:
         return 'The package face-alignment is not installed: pip install "edtalk[face-alignment]".'
     try:
@@ -64,7 +64,7 @@ def _face_alignment(device: str) -> Any:
             face_alignment.LandmarksType.TWO_D, device=device, flip_input=False, face_detector="sfd", **options
         )
     except Exception as error:
-        # A broken installation fails in whatever way it likes, and the built-in models must work beside it.
+        # A broken installation may raise anything, and the built-in models must work all the same.
         reason = (
             "face-alignment is installed but could not load its weights, which it fetches once from adrianbulat.com "
             f"into the folder of torch.hub ({type(error).__name__}: {error})."
@@ -76,22 +76,22 @@ def _face_alignment(device: str) -> Any:
 def _detect_with(backend: Any, picture: np.ndarray) -> list[Face]:
     import cv2
 
-    # S3FD finds faces from 16 px, so that 640 px are enough for the detector, as in the published script; landmarks are
-    # read off the full picture.
+    # S3FD detects faces from 16 px, so that 640 px are enough for the detector, as in the published script; landmarks
+    # are detected in the full picture.
     shrink = max(1.0, max(picture.shape[:2]) / 640)
     small = picture
     if shrink > 1:
         size = (round(picture.shape[1] / shrink), round(picture.shape[0] / shrink))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    found = np.array(backend.face_detector.detect_from_image(small.copy()), np.float64).reshape(-1, 5)
-    if not len(found):
+    detections = np.array(backend.face_detector.detect_from_image(small.copy()), np.float64).reshape(-1, 5)
+    if not len(detections):
         return []
-    boxes = found[:, :4] * shrink
+    boxes = detections[:, :4] * shrink
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        points = backend.get_landmarks_from_image(picture, detected_faces=list(boxes))
+        landmark_sets = backend.get_landmarks_from_image(picture, detected_faces=list(boxes))
     faces = [
-        Face.from_landmarks(tuple(box), float(score), np.asarray(placed, np.float64))
-        for box, score, placed in zip(boxes.tolist(), found[:, 4], points, strict=True)
+        Face.from_landmarks(tuple(box), float(score), np.asarray(landmarks, np.float64))
+        for box, score, landmarks in zip(boxes.tolist(), detections[:, 4], landmark_sets, strict=True)
     ]
     return sorted(faces, key=lambda face: -face.side)

@@ -1,4 +1,4 @@
-"""Plane geometry of crops: similarity transforms, and warps that do not alias.
+"""Plane geometry of crops: similarity transforms, and warps without aliasing.
 
 Points are (x, y); the centre of a picture's top-left pixel is (0, 0), as in OpenCV and scikit-image. A matrix is (2, 3)
 float64 and maps a point of one picture to a point of another: `matrix[:, :2] @ point + matrix[:, 2]`.
@@ -19,9 +19,9 @@ Box = tuple[float, float, float, float]
 def check_picture(picture: np.ndarray) -> None:
     """Raise PictureError unless `picture` is uint8 (H, W, 3) of at least 16 px a side."""
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        found = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+        actual = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
         raise PictureError(
-            f"Expected a picture as a uint8 array (height, width, 3), got {found}; read_picture makes one of any file."
+            f"Expected a picture as a uint8 array (height, width, 3), got {actual}; read_picture makes one of any file."
         )
     if min(picture.shape[:2]) < 16:
         raise PictureError(
@@ -30,7 +30,7 @@ def check_picture(picture: np.ndarray) -> None:
 
 
 def overlap(box: Box | np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union (N,) of one box with each of others (N, 4)."""
+    """Compute the intersection over union (IoU) (N,) of a box with each of others (N, 4)."""
     box, others = np.asarray(box), np.reshape(others, (-1, 4))
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
@@ -39,12 +39,12 @@ def overlap(box: Box | np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, uniform scale and shift that bring `source` (N, 2) nearest to `target` (N, 2), as a (2, 3) matrix.
+    """Fit rotation, uniform scale and translation from `source` (N, 2) to `target` (N, 2); return the (2, 3) matrix.
 
     Least squares after Umeyama (1991), "Least-squares estimation of transformation parameters between two point
     patterns", the estimate of scikit-image's SimilarityTransform. In the plane it is one complex division: with centred
-    points as complex numbers, the factor that turns and scales is <source, target> / <source, source>; mirroring cannot
-    come out.
+    points as complex numbers, the factor of rotation and scale is <source, target> / <source, source>; reflections
+    cannot occur.
     """
     a = source[:, 0] + 1j * source[:, 1]
     b = target[:, 0] + 1j * target[:, 1]
@@ -55,21 +55,21 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:
-    """The (2, 3) matrix that maps back."""
+    """Return the inverse of a (2, 3) matrix."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (N, 2) mapped by a (2, 3) matrix."""
+    """Map points (N, 2) by a (2, 3) matrix."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def square_matrix(centre: tuple[float, float], side: float, size: int, angle: float = 0.0) -> np.ndarray:
-    """The matrix that fills a size x size picture with a square of the source.
+    """Return the matrix that maps a square of the source onto a size x size picture.
 
-    `centre` and `side` are in source pixels; `angle` (radians, clockwise as seen) is the direction of the square's own
-    x axis.
+    `centre` and `side` are in source pixels; `angle` (radians, clockwise on screen) is the direction of the square's
+    own x axis.
     """
     scale = size / side
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
@@ -80,25 +80,24 @@ def square_matrix(centre: tuple[float, float], side: float, size: int, angle: fl
 
 
 def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Warp a picture (H, W, 3) uint8 to (size, size, 3) by a source-to-target matrix; what lies outside repeats the
-    border.
+    """Warp a picture (H, W, 3) uint8 to (size, size, 3) by a source-to-target matrix; the border is replicated.
 
-    Bilinear like the published crop. Bilinear sampling reads four source pixels however far apart the samples lie, so a
+    Bilinear like the published crop. Bilinear sampling reads four source pixels at any distance between samples, so a
     portrait shrunk to less than half would alias (moiré in hair and cloth); such a picture is first averaged over
-    blocks of k x k pixels, k the whole number of source pixels a sample covers. That is an exact change of grid: the
-    geometry stays that of `matrix`.
+    blocks of k x k pixels, k the integer number of source pixels that a sample covers. That is an exact change of grid:
+    the geometry stays that of `matrix`.
     """
     import cv2
 
     block = math.floor(1 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
     block = min(block, *picture.shape[:2])
     if block >= 2:
-        # Average only the part that the target shows, aligned to a whole number of blocks.
+        # Average only the visible part, padded to an integer number of blocks.
         height, width = picture.shape[:2]
         corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) - 0.5
-        seen = transform(corners, invert(matrix))
-        left, top = np.clip(np.floor(seen.min(axis=0)) - block, 0, [width - 1, height - 1]).astype(int)
-        right, bottom = np.clip(np.ceil(seen.max(axis=0)) + block, [left + 1, top + 1], [width, height]).astype(int)
+        visible = transform(corners, invert(matrix))
+        left, top = np.clip(np.floor(visible.min(axis=0)) - block, 0, [width - 1, height - 1]).astype(int)
+        right, bottom = np.clip(np.ceil(visible.max(axis=0)) + block, [left + 1, top + 1], [width, height]).astype(int)
         part = picture[top:bottom, left:right]
         pad_x, pad_y = -part.shape[1] % block, -part.shape[0] % block
         if pad_x or pad_y:

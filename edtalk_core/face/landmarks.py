@@ -1,8 +1,8 @@
-"""The 68 iBUG landmarks of a face by name, and what is measured on them.
+"""The 68 iBUG landmarks of a face by name, and measurements on them.
 
-Points of the 68 are counted from 0; "right" and "left" are the person's, so that "right" comes first and lies at the
-left of the picture. Arrays of landmarks are (..., 68, 2), x to the right and y down, in whatever unit: pixels of a
-picture, shares of its side, or [-1, 1] across it.
+The points are numbered from 0; "right" and "left" are the person's, so that "right" comes first and is at the left of
+the picture. Arrays of landmarks are (..., 68, 2), x to the right and y down, in any unit: pixels of a picture, shares
+of its side, or [-1, 1] across it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Points: TypeAlias = NDArray[np.floating[Any]]
 
 LANDMARK_COUNT = 68
 
-# Groups are slices wherever their points follow each other, so that they index arrays and tensors alike.
+# Groups of consecutive points are slices, which index arrays and tensors alike.
 JAW = slice(0, 17)
 """From the right ear along the jaw to the left ear."""
 BROWS = slice(17, 27)
@@ -48,12 +48,12 @@ NOSE_BASE = 33
 """Between the wings, above the lip."""
 RIGHT_NOSE_WING, LEFT_NOSE_WING = 31, 35
 RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS = (36, 39), (42, 45)
-"""Of each eye first the corner at the picture's left."""
+"""For each eye, the corner at the picture's left first."""
 EYE_CORNERS = (*RIGHT_EYE_CORNERS, *LEFT_EYE_CORNERS)
 OUTER_EYE_CORNERS = (36, 45)
 RIGHT_UPPER_LID, RIGHT_LOWER_LID = (37, 38), (41, 40)
 LEFT_UPPER_LID, LEFT_LOWER_LID = (43, 44), (47, 46)
-"""Points of the lower lid lie below those of the upper one in the same place."""
+"""Each point of the lower lid is below the point of the upper lid at the same position."""
 MOUTH_CORNERS = (48, 54)
 UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
 """Middles of the inner lips, which touch when the mouth is shut."""
@@ -76,14 +76,14 @@ picture in their own order."""
 
 
 def indices(*groups: slice | int | tuple[int, ...]) -> NDArray[np.int64]:
-    """Indices (N,) of the landmarks of some groups and points, in that order."""
+    """Return the indices (N,) of the landmarks of some groups and points, in that order."""
     return np.concatenate(
         [np.arange(LANDMARK_COUNT)[np.asarray(g) if isinstance(g, tuple) else g].ravel() for g in groups]
     )
 
 
 STABLE = indices(NOSE, EYE_CORNERS)
-"""Nose and corners of the eyes: what neither speech nor expression moves, and heads are aligned by."""
+"""Nose and corners of the eyes, which neither speech nor expression moves: for the alignment of heads."""
 
 
 def mouth_opening(landmarks: Points) -> Points:

@@ -1,7 +1,7 @@
-"""Place landmarks on a face offline with the MediaPipe face mesh, which ships with the project.
+"""Detect facial landmarks offline with the MediaPipe face mesh, which ships with the project.
 
 Kartynnik et al. (2019), "Real-time facial surface geometry from monocular video on mobile GPUs": 468 points in a 192 px
-crop, turned upright by the eyes.
+crop, rotated upright by the eyes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Mesh:
     points: np.ndarray
     """(468, 2) float64, pixels of the picture."""
     presence: float
-    """How sure the model is that it saw a face, 0 to 1."""
+    """Confidence of the model that the crop shows a face, 0 to 1."""
 
     @property
     def landmarks(self) -> np.ndarray:
@@ -48,38 +48,37 @@ class Mesh:
 
     @property
     def box(self) -> Box:
-        """The face as the published crops box it: forehead to chin, ear to ear.
+        """Face box as in the published crops: forehead to chin, ear to ear.
 
-        Those boxes come from another detector, S3FD. What it boxes was measured on clips that were cropped by the
-        published script, where the box follows from the crop (17 whole clips: the script's own samples, MEAD, HDTF-like
+        Those boxes come from another detector, S3FD. Their relation to the mesh was measured on clips cropped by the
+        published script, where the box follows from the crop (17 full clips: the script's own samples, MEAD, HDTF-like
         speakers): the bounding box of the mesh, from 0.09 of its height (median; 0.01 to 0.12) above it to 0.01 (-0.02
         to 0.06) below it.
         """
-        left, top = (
-            float(x) for x in self.points.min(axis=0) + 0.5
-        )  # points count from pixel centres, boxes from edges
+        # Points count from pixel centres, boxes from edges.
+        left, top = (float(x) for x in self.points.min(axis=0) + 0.5)
         right, bottom = (float(x) for x in self.points.max(axis=0) + 0.5)
         height = bottom - top
         return left, top - 0.09 * height, right, bottom + 0.01 * height
 
 
 class FaceMesh:
-    """The face mesh network (192 px); one instance may serve several threads."""
+    """The face mesh network (192 px); an instance may be shared between threads."""
 
     def __init__(self) -> None:
         self._network = TFLiteNetwork("face_landmark.tflite")
 
     def locate(self, picture: np.ndarray, box: Box, keypoints: np.ndarray) -> Mesh:
-        """The mesh of a face that BlazeFace found in a picture (H, W, 3) uint8 RGB: its box and keypoints (6, 2)."""
+        """Fit the mesh to a face in a picture (H, W, 3) uint8 RGB, by BlazeFace's box and keypoints (6, 2)."""
         left, top, right, bottom = box
         eyes = keypoints[1] - keypoints[0]
         centre = ((left + right - 1) / 2, (top + bottom - 1) / 2)
         return self._read(picture, centre, max(right - left, bottom - top), math.atan2(eyes[1], eyes[0]))
 
     def follow(self, picture: np.ndarray, previous: Mesh) -> Mesh:
-        """The mesh of the same face in the next frame; or again in the same picture, which sharpens it.
+        """Fit the mesh to the same face in the next frame, or again in the same picture, which refines it.
 
-        The crop comes from the previous landmarks, which costs nothing and sits steadier than a detector's box.
+        The crop comes from the previous landmarks, which costs nothing and is steadier than a detector's box.
         """
         eyes = previous.points[_LEFT_EYE] - previous.points[_RIGHT_EYE]
         angle = math.atan2(eyes[1], eyes[0])

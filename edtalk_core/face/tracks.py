@@ -1,8 +1,8 @@
-"""Faces over time: which face of a frame is the face of the frame before, and where a track of it ends.
+"""Face tracks: association of faces between frames, and the ends of tracks.
 
-`follow_faces` is the only place that knows cuts, jumps and meshes that have slid off their face. What is made of its
-tracks is up to whoever asks: one still crop for a clip (`video_crop`), the moving path of a dub (`following`), or the
-stretches that training clips are made of (`edtalk_core.data.pieces`).
+`follow_faces` is the only place that handles cuts, jumps and meshes that slid off their face. Its callers turn the
+tracks into a still crop for a clip (`video_crop`), the moving path of a dub (`following`), or the stretches that
+training clips are cut from (`edtalk_core.data.pieces`).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ CUT = 0.15
 """Mean difference (0 to 1) of two frames, shrunk to 16 px, above which there is a cut. The liveliest of 149 face clips
 stays below 0.11."""
 JUMP = 0.25
-"""Face sizes that a face moves from one frame to the next from which on it is another track: a cut that the pictures
-hardly show, or a mesh that has passed on to another face."""
+"""Movement from one frame to the next, in face sizes, above which a new track begins: at a cut that the pictures hardly
+show, or where the mesh has jumped to another face."""
 SHARED = 0.3
 """Share of the smaller of two boxes that both cover, above which they cannot be two faces side by side."""
 
 
 class CutDetector:
-    """Tells where a video cuts from one shot to the next; feed it the frames in order."""
+    """Detector of cuts between shots; feed it the frames in order."""
 
     def __init__(self) -> None:
         self._before: np.ndarray | None = None
 
     def is_cut(self, picture: np.ndarray) -> bool:
-        """Whether the next frame (H, W, 3) uint8 begins another shot; never the first."""
+        """Whether the next frame (H, W, 3) uint8 begins a new shot; False for the first frame."""
         import cv2
 
         small = cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
@@ -49,20 +49,20 @@ class CutDetector:
 class FaceTrack:
     """One face over time.
 
-    What is asked of all its frames (how many, the union of their boxes, the mean side) is there however long it gets;
-    `memory` bounds what is kept of each.
+    The statistics of all its frames (their number, the union of the boxes, the mean side) are available at any length;
+    `memory` bounds the number of frames that are stored.
     """
 
     shot: int = 0
     """Number of the shot that it belongs to, from 0."""
     memory: int | None = None
-    """How many of its last frames are kept one by one; None keeps all."""
+    """Maximum number of frames to store, the latest ones; None stores all."""
     frames: list[int] = field(default_factory=list)
-    """Indices of the frames kept, ascending; the face may be missing in some between them."""
+    """Indices of the stored frames, ascending; the face may be missing in some frames between them."""
     boxes: list[Box] = field(default_factory=list)
-    """Face box in each of them, in pixels: forehead to chin, ear to ear."""
+    """Face box in each stored frame, in pixels: forehead to chin, ear to ear."""
     landmarks: list[np.ndarray] = field(default_factory=list)
-    """(68, 2) in each of them, in pixels."""
+    """(68, 2) in each stored frame, in pixels."""
     _earlier: int = 0
     _earlier_sides: float = 0.0
     _earlier_box: Box | None = None
@@ -72,12 +72,12 @@ class FaceTrack:
 
     @property
     def start(self) -> int:
-        """Index of the first of the frames kept."""
+        """Index of the first stored frame."""
         return self.frames[0]
 
     @property
     def box(self) -> Box:
-        """Union of its boxes."""
+        """Union of the boxes of all frames."""
         boxes = np.array(self.boxes if self._earlier_box is None else [self._earlier_box, *self.boxes])
         left, top = boxes[:, :2].min(axis=0).tolist()
         right, bottom = boxes[:, 2:].max(axis=0).tolist()
@@ -85,17 +85,17 @@ class FaceTrack:
 
     @property
     def side(self) -> float:
-        """Mean of the longer sides of its boxes."""
+        """Mean of the longer sides of all boxes."""
         return self.sides / len(self)
 
     @property
     def sides(self) -> float:
-        """Sum of the longer sides of its boxes: how much of the video shows this face."""
+        """Sum of the longer sides of all boxes: a measure of how much of the video shows this face."""
         boxes = np.array(self.boxes).reshape(-1, 4)
         return self._earlier_sides + float((boxes[:, 2:] - boxes[:, :2]).max(axis=1).sum())
 
     def add(self, frame: int, box: Box, landmarks: np.ndarray) -> None:
-        """Note where the face is in a later frame: its box, and its landmarks (68, 2)."""
+        """Append the face in a later frame: its box and its landmarks (68, 2)."""
         self.frames.append(frame)
         self.boxes.append(box)
         self.landmarks.append(landmarks)
@@ -108,17 +108,17 @@ class FaceTrack:
             del self.frames[0], self.boxes[0], self.landmarks[0]
 
     def cut_before(self, frame: int) -> None:
-        """Forget this frame and all after it, of those that are kept."""
+        """Remove this frame and all after it from the stored frames."""
         count = sum(index < frame for index in self.frames)
         del self.frames[count:], self.boxes[count:], self.landmarks[count:]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameFaces:
-    """The faces of one frame, by the numbers of their tracks, which count from 0 and are used once in a video."""
+    """The faces of one frame, by the numbers of their tracks, which count from 0 and are unique within a video."""
 
     index: int
-    """Of the frame, from 0."""
+    """Index of the frame, from 0."""
     shot: int
     """Number of its shot, from 0."""
     size: tuple[int, int]
@@ -126,28 +126,28 @@ class FrameFaces:
     faces: Mapping[int, Face]
     """Track -> face, all with landmarks."""
     appeared: frozenset[int]
-    """Tracks that begin here with a face that was not seen in this shot before."""
+    """Tracks that begin here with a face that is new in this shot."""
     jumped: Mapping[int, int]
-    """Track that has ended -> track that begins here with the same face, further away than faces move."""
+    """Ended track -> track that begins here with the same face, which moved by more than JUMP."""
     slid: Mapping[int, int]
-    """Track that has ended -> track that begins here with the same face, found again: the mesh of the former had slid
-    off it, at some time in the last DETECT_EVERY frames."""
+    """Ended track -> track that begins here with the same face, detected again: the mesh of the ended track slid off it
+    at some time in the last DETECT_EVERY frames."""
 
 
 def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -> Iterator[FrameFaces]:
-    """Follow all faces of a video, frame by frame; what is kept does not grow with the frames.
+    """Track all faces of a video, frame by frame, in constant memory.
 
     Args:
         pictures: (H, W, 3) uint8 RGB each, all of one size.
-        across_cuts: follow a face through a cut as far as its mesh goes with it, as one box for all shots needs. By
-            default every track ends at a cut, and faces are looked for anew.
+        across_cuts: follow a face through a cut as far as its mesh does, for one box over all shots. By default every
+            track ends at a cut, and faces are detected anew.
 
     Yields:
-        A `FrameFaces` for each picture, which is let go before.
+        A `FrameFaces` for each picture; the picture itself is not retained.
 
     Raises:
         VideoError: no pictures, or pictures of several sizes.
-        PictureError: something else than pictures.
+        PictureError: a picture of another shape or type.
     """
     cuts, tracker = CutDetector(), FaceTracker(builtin_detector())
     current: dict[int, _Current] = {}
@@ -168,7 +168,7 @@ def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -
         for old in slid_off:
             tracker.forget(old)
             del faces[old]
-        appeared, jumped, shown = set(), {}, {}
+        appeared, jumped, by_track = set(), {}, {}
         for number, face in faces.items():
             before = current.get(number)
             if before is None or before.has_jumped(index, face):
@@ -180,16 +180,16 @@ def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -
             else:
                 track = before.track
             current[number] = _Current(track, index, _middle(face))
-            shown[track] = face
+            by_track[track] = face
         slid = {track: current[new].track for track, new in ended.items()}
-        yield FrameFaces(index, shot, size, shown, frozenset(appeared), jumped, slid)
+        yield FrameFaces(index, shot, size, by_track, frozenset(appeared), jumped, slid)
     if size is None:
         raise VideoError("The video has no frames.")
 
 
 @dataclass(frozen=True)
 class _Current:
-    """The track of a face that the tracker follows, and where and when it was seen last."""
+    """The track of a face that the tracker follows, with the frame and the position of its last appearance."""
 
     track: int
     frame: int
@@ -197,8 +197,8 @@ class _Current:
 
     def has_jumped(self, frame: int, face: Face) -> bool:
         """Whether a face in a later frame is further away than faces move from one frame to the next."""
-        moved = float(np.linalg.norm(_middle(face) - self.middle))
-        return moved / (frame - self.frame) > JUMP * face.side
+        distance = float(np.linalg.norm(_middle(face) - self.middle))
+        return distance / (frame - self.frame) > JUMP * face.side
 
 
 def _middle(face: Face) -> np.ndarray:
@@ -207,10 +207,10 @@ def _middle(face: Face) -> np.ndarray:
 
 
 def _slid_off(faces: Mapping[int, Face], known: Iterable[int], detected: set[int]) -> dict[int, int]:
-    """Faces whose mesh lies no longer on them -> the faces by which they were found again, by the tracker's numbers.
+    """Map faces whose mesh slid off them to the faces that the same people were detected as, by the tracker's numbers.
 
-    A new face was found where an older one is said to be, but not quite; and the detector saw nothing where the older
-    one is said to be, as it would if these were two faces of which one is half hidden.
+    A mesh slid off if a new face overlaps it and the detector found no face at the mesh itself, as it would if these
+    were two faces of which one is half hidden.
     """
     older = [number for number in known if number in faces and number not in detected]
     newer = [number for number in faces if number not in set(known)]
@@ -220,7 +220,7 @@ def _slid_off(faces: Mapping[int, Face], known: Iterable[int], detected: set[int
 
 
 def _cover_each_other(first: Box, second: Box) -> bool:
-    """Whether two boxes share so much of the smaller one that they cannot be two faces side by side."""
+    """Whether two boxes overlap by more than SHARED of the smaller one: too much for two faces side by side."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
