@@ -25,7 +25,7 @@ from .media.picture import as_picture, picture_to_image
 from .media.video import VideoReader, exact_fps, resample_frames
 from .media.video_writer import PartialNotice, VideoWriter
 from .motion.files import load_motion
-from .motion.length import lasting
+from .motion.length import length_of_duration
 from .motion.motion import Motion
 from .motion.operations import back_and_forth, fit
 from .output import check_not_an_input, provenance, write_video
@@ -146,7 +146,7 @@ def dub(
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
 
-    frame_limit = None if length == "video" else lasting(sound.duration, rate).frames
+    frame_limit = None if length == "video" else length_of_duration(sound.duration, rate).frames
     expected = frame_limit or round(reader.duration * float(rate))
     path = follow_face(
         islice(resample_frames(reader, rate), frame_limit),

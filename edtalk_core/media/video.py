@@ -77,7 +77,7 @@ class VideoReader:
     fps: float
     """Frames a second, on average."""
     size: tuple[int, int]
-    """(width, height) in pixels, as shown."""
+    """(width, height) in pixels, as displayed."""
     frame_count: int
     """As the file declares it; an estimate."""
     duration: float

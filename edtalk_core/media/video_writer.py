@@ -145,7 +145,7 @@ class VideoWriter:
             picture: (H, W, 3) uint8 RGB of the writer's size.
 
         Raises:
-            VideoError: not such a picture, not inside the `with` block, or the file cannot be written.
+            VideoError: a picture of another shape or type, not inside the `with` block, or the file cannot be written.
         """
         import av
 

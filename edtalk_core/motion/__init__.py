@@ -1,1 +1,1 @@
-"""Motion as data: the frozen type, operations on it, presets, timelines, plots and files."""
+"""Motion as data: the immutable type, operations on it, presets, timelines, plots and files."""

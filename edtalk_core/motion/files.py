@@ -1,8 +1,8 @@
-"""Motion in files: safetensors for keeping, JSON for reading and for other programs. Nothing is ever unpickled.
+"""Motion files: safetensors for storage, JSON for people and other programs. Nothing is ever unpickled.
 
-A motion file holds the tensors "lip", "pose" and "expression" (those that are there), float32 (frames, weights), and
-text metadata: format="edtalk-motion", format_version="1", fps, and whatever else a program wants to note, such as
-"made_by", "source" or "model". The JSON form has the same keys, a frame a line.
+A motion file holds the tensors "lip", "pose" and "expression" (any of them), float32 (frames, weights), and text
+metadata: format="edtalk-motion", format_version="1", fps, and any further notes, such as "made_by", "source" or
+"model". The JSON form has the same keys, one frame a line.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ MAX_JSON_BYTES = 32 << 20
 """About 45 minutes of all three tracks."""
 MAX_HEADER_BYTES = 16 << 20
 MAX_METADATA_BYTES = 8 << 20
-"""Written as JSON. The workflow that made a motion may be among it."""
+"""Size as JSON. Metadata may include the workflow that made the motion."""
 
 _RESERVED = ("format", "format_version", "fps")
 _DTYPES = {"F32", "F64", "F16", "BF16"}
 
 
 def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write a motion to `path` and return it: safetensors, or readable JSON when the name ends in .json.
+    """Write a motion to `path` (.safetensors, or .json for readable JSON) and return the path.
 
-    `metadata` is free text kept beside the numbers ({"made_by": ..., "source": ...}). The file appears complete or
-    not at all. Raises ArgumentError for another ending or bad metadata, MotionError when it cannot be written.
+    `metadata` is free text stored with the numbers ({"made_by": ..., "source": ...}). The file appears complete or
+    not at all. Raises ArgumentError for another suffix or bad metadata, MotionError when it cannot be written.
     """
     path = Path(path)
     notes = {}
@@ -48,7 +48,7 @@ def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[
             raise ArgumentError(
                 f"Metadata of a motion file is text by name, other than {', '.join(_RESERVED)}; got {key!r}: {value!r}."
             )
-        # A file name noted as the source may hold bytes that are no text.
+        # A file name in "source" may hold bytes that are not valid text.
         notes[key.encode("utf-8", "replace").decode()] = value.encode("utf-8", "replace").decode()
     if len(json.dumps(notes)) > MAX_METADATA_BYTES:
         raise ArgumentError(f"Metadata of a motion file may take {MAX_METADATA_BYTES:,} bytes; this takes more.")
@@ -68,21 +68,21 @@ def save_motion(motion: Motion, path: str | os.PathLike[str], metadata: Mapping[
 
 
 def load_motion(path: str | os.PathLike[str]) -> Motion:
-    """Read a motion file, .safetensors or .json, whatever its name ends in.
+    """Read a motion file, safetensors or JSON; the content decides, not the suffix.
 
-    Raises MotionError naming the file for anything that is not a sound motion file: missing, cut off, of another
-    kind, of wrong shapes, with values that are not finite, with an absurd frame rate or of an unreasonable size.
+    Raises MotionError naming the file for anything but a valid motion file: missing, truncated, of another kind, of
+    wrong shapes, with values that are not finite, with an implausible frame rate or size.
     """
     return _read(Path(path))[0]
 
 
 def motion_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The free text kept in a motion file ({"source": ...}). Raises MotionError as `load_motion` does."""
+    """Return the metadata of a motion file ({"source": ...}). Raises MotionError as `load_motion` does."""
     return _read(Path(path))[1]
 
 
 def file_kind(path: Path) -> str:
-    """What a file is by its first bytes, in words for a message: "a NumPy array (.npy)", "an MP4 or MOV video".
+    """Detect the kind of a file by its first bytes, in words: "a NumPy array (.npy)", "an MP4 or MOV video".
 
     Raises MotionError when the file cannot be read.
     """
@@ -121,19 +121,19 @@ _KINDS = (
     (rb"fLaC", "a FLAC sound"),
     (rb"(\xef\xbb\xbf)?\s*[\{\[]", "JSON"),
 )
-"""First bytes -> kind; the first that fits counts."""
+"""First bytes -> kind; the first match counts."""
 
 
 def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """The content of a JSON file; MotionError naming `expected` ("a preset: ...") when it is anything else.
+    """Return the content of a JSON file; MotionError naming `expected` ("a preset: ...") for any other file.
 
-    NaN and Infinity, which are not JSON, are refused, and so are names that occur twice.
+    NaN and Infinity, which are not JSON, and duplicate names are refused.
     """
 
     def refuse_constant(name: str) -> None:
         raise ValueError(f"it holds {name}, and values must be finite")
 
-    def refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
         if len(content) < len(pairs):
             raise ValueError("a name occurs twice")
@@ -146,7 +146,7 @@ def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any
         if path.stat().st_size > max_bytes:
             raise MotionError(f"{path} has {path.stat().st_size:,} bytes, more than {expected} ever has.")
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_twice)
+        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
     except OSError as error:
         raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
     except RecursionError:
@@ -188,7 +188,7 @@ def _read(path: Path) -> tuple[Motion, dict[str, str]]:
     try:
         fps = float(head["fps"])
     except (KeyError, ValueError):
-        raise MotionError(f"{path} does not say its frame rate (fps) as a number; found {head.get('fps')!r}.") from None
+        raise MotionError(f"{path} does not state its frame rate (fps) as a number; got {head.get('fps')!r}.") from None
     try:
         motion = Motion(fps=fps, **tracks)
     except EDTalkError as error:
@@ -212,9 +212,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
             names = list(content.keys())
             if head.get("format") != FORMAT:
                 is_model = head.get("format") == "edtalk-bundle"
-                holds = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-                what = "an EDTalk model" if is_model else f"a safetensors file of something else (it holds {holds})"
-                raise MotionError(f"{path} is {what}; expected {_EXPECTED}.")
+                tensors = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                description = (
+                    "an EDTalk model" if is_model else f"a safetensors file of something else (it holds {tensors})"
+                )
+                raise MotionError(f"{path} is {description}; expected {_EXPECTED}.")
             if foreign := [name for name in names if name not in TRACKS]:
                 raise MotionError(f"{path} holds {foreign[0]!r}, which no motion has; expected {', '.join(TRACKS)}.")
             for name in names:
@@ -230,8 +232,8 @@ def _read_json(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     content = read_json(path, _EXPECTED)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         preset = isinstance(content, dict) and ("weights" in content or "presets" in content)
-        what = "an expression preset" if preset else "JSON of something else"
-        raise MotionError(f"{path} is {what}; expected {_EXPECTED}.")
+        description = "an expression preset" if preset else "JSON of something else"
+        raise MotionError(f"{path} is {description}; expected {_EXPECTED}.")
     tracks = {}
     for name in TRACKS:
         if content.get(name) is None:
@@ -258,7 +260,7 @@ def _is_table(rows: Any) -> bool:
 
 
 def _to_json(motion: Motion, notes: Mapping[str, str]) -> str:
-    """JSON with a frame a line; nine digits give every float32 back exactly."""
+    """Return the motion as JSON, one frame a line; nine digits represent every float32 exactly."""
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "fps": motion.fps, "metadata": notes}
     parts = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in head.items()]
     for name, track in motion.tracks.items():

@@ -1,8 +1,8 @@
-"""Text that says what is to be when: the syntax that expression timelines and curves of numbers share.
+"""Keyframes in text: the syntax of expression timelines and of curves of numbers.
 
 One entry a line, or several separated by ";". An entry is a time (seconds, with or without "s", or m:ss or h:mm:ss,
-with fractions), a value, and how it is reached from the entry before (linearly by default). Before the first entry its
-value holds, and after the last that one does. "#" starts a comment. A curve of numbers:
+with fractions), a value, and the easing from the entry before (linear by default). The first value also holds before
+its time, and the last one after it. "#" starts a comment. A curve of numbers:
 
     0:00 0
     1.5s 0.8 ease-in-out     # eases from 0 to 0.8, which it reaches at 1.5 seconds
@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 MAX_KEYS = 10_000
 
 REACHED = 1e-9
-"""Seconds before a key at which it counts as reached: times of frames are rounded."""
+"""Tolerance in seconds within which a key counts as reached: times of frames are rounded."""
 
 EASINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "linear": lambda x: x,
@@ -39,7 +39,7 @@ EASINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "ease-in-out": lambda x: x * x * (3 - 2 * x),
     "smoothstep": lambda x: x * x * (3 - 2 * x),
 }
-"""How far the value has come (0..1) when a share x (0 <= x < 1) of the time from one key to the next has passed."""
+"""Easing functions: share of the time from one key to the next, x (0 <= x < 1) -> share of the change (0..1)."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class Key(Generic[Value]):
     """Seconds."""
     value: Value
     easing: str
-    """One of EASINGS: the way from the key before to this one."""
+    """One of EASINGS: the transition from the key before to this one."""
     text: str
     """The entry as written."""
     line: int
-    """Where it stands in the text, from 1."""
+    """Line number in the text, from 1."""
 
 
 @dataclass(frozen=True)
 class NumberCurve:
-    """A number that changes over time, by keys. Call it with seconds; wherever a `Curve` is taken it can be given."""
+    """A number that changes over time, by keys. Call it with seconds; it is accepted wherever a `Curve` is."""
 
     keys: tuple[Key[float], ...]
-    """At least one, in order of time."""
+    """At least one key, in order of time."""
 
     @property
     def end(self) -> float:
@@ -70,43 +70,43 @@ class NumberCurve:
         return self.keys[-1].time
 
     def __call__(self, seconds: float) -> float:
-        """The number at a time in seconds."""
-        passed = bisect_right(self.keys, seconds + REACHED, key=lambda key: key.time)
-        if passed == 0 or passed == len(self.keys):
-            return self.keys[max(passed - 1, 0)].value
-        before, key = self.keys[passed - 1 : passed + 1]
-        way = max(0.0, (seconds - before.time) / (key.time - before.time))
-        share = float(EASINGS[key.easing](torch.tensor(way, dtype=torch.float64)))
+        """Return the number at a time in seconds."""
+        index = bisect_right(self.keys, seconds + REACHED, key=lambda key: key.time)
+        if index == 0 or index == len(self.keys):
+            return self.keys[max(index - 1, 0)].value
+        before, key = self.keys[index - 1 : index + 1]
+        progress = max(0.0, (seconds - before.time) / (key.time - before.time))
+        share = float(EASINGS[key.easing](torch.tensor(progress, dtype=torch.float64)))
         return share * key.value + (1 - share) * before.value
 
 
 def parse_curve(text: str) -> NumberCurve:
-    """Read a curve of numbers, written as at the top of this module.
+    """Parse a curve of numbers in the syntax at the top of this module.
 
-    Raises MotionError naming the line and what is wrong with it.
+    Raises MotionError naming the line and the reason.
     """
     return NumberCurve(parse_keys(text, _parse_number, "curve", "a number", "0:00 0; 1.5s 0.8 ease-in-out"))
 
 
 def frames_until(seconds: float, fps: float) -> int:
-    """How many frames there must be for a key at this time to be reached in the last of them."""
+    """Return the number of frames needed for the last one to reach a key at this time."""
     return math.ceil((seconds - REACHED) * fps) + 1
 
 
 def parse_keys(
-    text: str, parse_value: Callable[[str], Value], what: str, value: str, example: str
+    text: str, parse_value: Callable[[str], Value], kind: str, value: str, example: str
 ) -> tuple[Key[Value], ...]:
-    """The entries of a text, in order.
+    """Parse the entries of a text, in order.
 
     Args:
-        text: as described at the top of this module.
-        parse_value: reads a value, a word; what is wrong with it it raises as ArgumentError.
-        what: the text is, for messages: "timeline".
-        value: what a value is, for messages: "an emotion".
-        example: of two entries separated by "; ".
+        text: in the syntax at the top of this module.
+        parse_value: parses a value, a word; raises ArgumentError with the reason for an invalid one.
+        kind: the kind of text, for messages: "timeline".
+        value: the kind of value, for messages: "an emotion".
+        example: two entries separated by "; ", for messages.
 
     Raises:
-        MotionError: naming the line and what is wrong with it.
+        MotionError: naming the line and the reason.
     """
     keys: list[Key[Value]] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -121,28 +121,28 @@ def parse_keys(
                         f"its time, {key.time:g} s, is not after that of the entry before, {keys[-1].time:g} s"
                     )
             except ArgumentError as error:
-                raise entry_error(what, number, entry, error) from error
+                raise entry_error(kind, number, entry, error) from error
             keys.append(key)
             if len(keys) > MAX_KEYS:
-                raise MotionError(f"A {what} has at most {MAX_KEYS:,} entries; this one has more.")
+                raise MotionError(f"A {kind} has at most {MAX_KEYS:,} entries; this one has more.")
     if not keys:
-        raise MotionError(f"The {what} has no entries; write for example: {example}")
+        raise MotionError(f"The {kind} has no entries; write for example: {example}")
     return tuple(keys)
 
 
-def entry_error(what: str, line: int, entry: str, error: EDTalkError) -> MotionError:
-    """What is wrong with an entry, and where it stands."""
+def entry_error(kind: str, line: int, entry: str, error: EDTalkError) -> MotionError:
+    """Return a MotionError that names an entry, its line and the reason."""
     reason = str(error)
-    return MotionError(f"{what.capitalize()} line {line}, {entry!r}: {reason}{'' if reason[-1] in '.?' else '.'}")
+    return MotionError(f"{kind.capitalize()} line {line}, {entry!r}: {reason}{'' if reason[-1] in '.?' else '.'}")
 
 
 def _parse_entry(entry: str, line: int, parse_value: Callable[[str], Value], value: str, example: str) -> Key[Value]:
     words = entry.split()
     if len(words) < 2:
-        one = example.rpartition("; ")[2]
-        raise ArgumentError(f"an entry is a time, {value} and perhaps an easing, such as: {one}")
+        example_entry = example.rpartition("; ")[2]
+        raise ArgumentError(f"an entry is a time, {value} and perhaps an easing, such as: {example_entry}")
     if len(words) > 3:
-        raise ArgumentError(f"it goes on after the easing, with {' '.join(words[3:])!r}; entries are separated by ';'")
+        raise ArgumentError(f"{' '.join(words[3:])!r} follows the easing; entries are separated by ';'")
     parsed = parse_value(words[1])
     easing = words[2].lower() if len(words) == 3 else "linear"
     if easing not in EASINGS:
@@ -159,7 +159,7 @@ def _parse_time(text: str) -> float:
         hours, minutes, seconds = match.groups()
         if hours is None or int(minutes) < 60:
             return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
-    raise ArgumentError(f"{text!r} is no time; write seconds (1.5 or 1.5s) or m:ss (0:01.5)")
+    raise ArgumentError(f"{text!r} is not a time; write seconds (1.5 or 1.5s) or m:ss (0:01.5)")
 
 
 def _parse_number(text: str) -> float:
@@ -168,5 +168,5 @@ def _parse_number(text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ArgumentError(f"{text!r} is no number, such as 0.8")
+        raise ArgumentError(f"{text!r} is not a number, such as 0.8")
     return number

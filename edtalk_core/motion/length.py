@@ -1,8 +1,8 @@
-"""How long a result lasts, and what becomes of a track that is shorter: one rule for rendering, dubbing and nodes.
+"""The length of a result, and how shorter tracks continue: one rule for rendering, dubbing and nodes.
 
-What is heard leads: a result lasts as long as its sound; without one, as the driver video, else as the motion that was
-given, else as the lips, else as the longest of the tracks. A longer track loses its end. Of shorter ones a head goes
-back and forth, as a video does that is dubbed, while a mouth and an expression stay as they end (`SHORT_TRACKS`).
+The sound leads: a result lasts as long as its sound; without sound, as the driver video, else as the input motion, else
+as the lips, else as the longest of the tracks. Longer tracks are cut off. Of shorter tracks the pose runs backwards and
+forwards, as a dubbed video does, while lips and expression hold their last frame (`SHORT_TRACKS`).
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from ..errors import ArgumentError
 from ..media.video import exact_fps, frame_count_for
 
 LEADERS = ("audio", "video", "motion", "lip")
-"""Which of the things that last decides, in this order, when nothing else is asked for."""
+"""The inputs that decide the length by default, the first one present."""
 
 Mode = Literal["hold", "repeat", "ping-pong"]
-"""How a motion goes on after its end: its last frame stays, it starts again, or it runs backwards and forwards."""
+"""Continuation of a motion after its end: hold the last frame, start again, or run backwards and forwards."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 SHORT_TRACKS: Mapping[str, Mode] = {"lip": "hold", "pose": "ping-pong", "expression": "hold"}
-"""How a track goes on that is shorter than the result."""
+"""Continuation of tracks that are shorter than the result."""
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a result lasts."""
+    """The length of a result."""
 
     seconds: float
-    """Duration of what leads, not rounded to frames."""
+    """Duration of the leading input, not rounded to frames."""
     rate: Fraction
     """Frames a second."""
     frames: int
     """At least 1."""
 
 
-def lasting(seconds: float, fps: float | Fraction) -> Length:
-    """The length of something that lasts so many seconds: round(seconds * fps) frames, at least 1.
+def length_of_duration(seconds: float, fps: float | Fraction) -> Length:
+    """Return the length of a duration: round(seconds * fps) frames, at least 1.
 
     Raises ArgumentError for seconds that are negative or not finite, and for a frame rate out of range.
     """
@@ -48,12 +48,12 @@ def lasting(seconds: float, fps: float | Fraction) -> Length:
 
 
 def leader(seconds: Mapping[str, float], length: str = "auto") -> str | None:
-    """The name of what decides how long the result lasts; None when there is nothing that lasts.
+    """Return the name of the input that decides the length of the result; None without an input that has a duration.
 
     Args:
-        seconds: how long each lasts: "audio" (the sound), "video" (the driver), "motion" (the one given), or tracks by
-            name. Single frames are left out: they last as long as anything.
-        length: "auto" for the first of LEADERS that is there, else the longest; "longest"; "shortest"; or a name.
+        seconds: durations by name: "audio" (the sound), "video" (the driver), "motion" (the input motion), or tracks.
+            Single frames have no duration and are left out.
+        length: "auto" for the first of LEADERS that is present, else the longest; "longest"; "shortest"; or a name.
 
     Raises:
         ArgumentError: a name that is not among `seconds`.
@@ -71,6 +71,6 @@ def leader(seconds: Mapping[str, float], length: str = "auto") -> str | None:
 
 
 def result_length(seconds: Mapping[str, float], fps: float | Fraction, length: str = "auto") -> Length:
-    """The length of a result, by `leader`; where nothing lasts, one frame. Raises ArgumentError as `leader` does."""
+    """Return the length of a result, by `leader`; without any duration, one frame. Raises as `leader` does."""
     name = leader(seconds, length)
-    return lasting(seconds[name] if name is not None else 0.0, fps)
+    return length_of_duration(seconds[name] if name is not None else 0.0, fps)

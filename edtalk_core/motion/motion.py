@@ -1,4 +1,4 @@
-"""`Motion`: what a face does over time, as 36 numbers a frame."""
+"""`Motion`: the movement of a face over time, as 36 numbers a frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRACKS = ("lip", "pose", "expression")
 
 
 FPS = 25.0
-"""Frames a second the published models were trained at."""
+"""Frames a second of the published models' training data."""
 
 MAX_FPS = 1000.0
 
@@ -30,10 +30,10 @@ MAX_FPS = 1000.0
 class Motion:
     """Weights over the banks' bases, frame by frame: lip (T,20), pose (T,6), expression (T,10) and a frame rate.
 
-    A track that is None is left to the portrait: what it does in the picture is what it keeps doing. At least one
-    track must be there and all have the same number of frames T >= 1. Frame i is shown at i / fps seconds.
+    Where a track is None, the portrait keeps its own lips, pose or expression. At least one track is required, and all
+    have the same number of frames T >= 1. Frame i is shown at i / fps seconds.
 
-    Tracks are given as floating-point tensors of any precision, on any device; they are kept as own copies: float32,
+    Tracks may be floating-point tensors of any precision, on any device; they are stored as copies: float32,
     contiguous, on the CPU, without gradient. Raises MotionError for anything else, and for values that are not finite.
     """
 
@@ -52,17 +52,17 @@ class Motion:
                 lengths[name] = len(track)
                 object.__setattr__(self, name, track)
         if not lengths:
-            raise MotionError("A motion needs at least one of the tracks lip, pose and expression; none was given.")
+            raise MotionError("A motion needs at least one of the tracks lip, pose and expression; got none.")
         if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise MotionError(
-                f"The tracks of a motion must have the same number of frames; found {found}. "
+                f"The tracks of a motion must have the same number of frames; got {counts}. "
                 "Join tracks of different lengths with combine()."
             )
 
     @property
     def tracks(self) -> dict[str, torch.Tensor]:
-        """The tracks that are there, by name, in the order lip, pose, expression."""
+        """The tracks that are not None, by name, in the order lip, pose, expression."""
         return {name: track for name in TRACKS if (track := getattr(self, name)) is not None}
 
     @property
@@ -76,7 +76,7 @@ class Motion:
         return self.frames / self.fps
 
     def track(self, name: str) -> torch.Tensor:
-        """The track of this name; MotionError when it is missing, ArgumentError when there is no such name."""
+        """Return a track by name. MotionError when it is missing, ArgumentError for an unknown name."""
         _check_names((name,))
         value = getattr(self, name)
         if value is None:
@@ -84,27 +84,27 @@ class Motion:
         return cast(torch.Tensor, value)
 
     def select(self, *names: str) -> Motion:
-        """Only these tracks. MotionError when one is missing, ArgumentError for an unknown name or none."""
+        """Return a motion of these tracks only. MotionError when one is missing, ArgumentError for an unknown name."""
         if not names:
             raise ArgumentError(f"select() needs the name of at least one track: {', '.join(TRACKS)}.")
         return Motion(fps=self.fps, **{name: self.track(name) for name in names})
 
     def without(self, *names: str) -> Motion:
-        """All tracks but these. MotionError when nothing would be left, ArgumentError for an unknown name."""
+        """Return the motion without these tracks. MotionError when none would remain, ArgumentError for a bad name."""
         _check_names(names)
         return Motion(fps=self.fps, **{name: track for name, track in self.tracks.items() if name not in names})
 
     def with_tracks(self, **tracks: torch.Tensor | None) -> Motion:
-        """A copy with these tracks put in place of its own: `motion.with_tracks(pose=still)`; None removes one."""
+        """Return a copy with these tracks replaced: `motion.with_tracks(pose=still)`; None removes a track."""
         _check_names(tuple(tracks))
         return Motion(fps=self.fps, **{**self.tracks, **tracks})
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Motion:
-        """The motion with `function`, (T,D) -> (T',D), applied to every track; the frame rate stays."""
+        """Apply `function`, (T,D) -> (T',D), to every track; the frame rate stays."""
         return Motion(fps=self.fps, **{name: function(track) for name, track in self.tracks.items()})
 
     def frame(self, index: int) -> Motion:
-        """Frame `index` alone, as a motion of one frame (an anchor, say). Negative counts from the end."""
+        """Return frame `index` as a motion of one frame (an anchor, say). Negative indices count from the end."""
         if not -self.frames <= index < self.frames:
             raise ArgumentError(f"There is no frame {index} in a motion of {counted(self.frames, 'frame')}.")
         start = index % self.frames
@@ -128,7 +128,7 @@ class Motion:
 
 
 def checked_fps(fps: object) -> float:
-    """The frame rate as float; MotionError unless it is a number above 0 and at most MAX_FPS."""
+    """Return the frame rate as float; MotionError unless it is a number above 0 and at most MAX_FPS."""
     return check_number(fps, "A frame rate", above=0, high=MAX_FPS, error=MotionError)
 
 

@@ -31,10 +31,10 @@ _NEIGHBOUR = math.exp(-0.5) / (1 + 2 * math.exp(-0.5))  # 0.27406862; the centre
 
 
 def smooth(values: torch.Tensor) -> torch.Tensor:
-    """The published temporal Gaussian over lip weights read off sound: (T,D) -> (T,D), any device, differentiable.
+    """Apply the published temporal Gaussian to lip weights from sound: (T,D) -> (T,D), any device, differentiable.
 
     Width 3, sigma 1, kernel [0.27406862, 0.45186276, 0.27406862], zero padded as published: the first and the last
-    frame come out at 0.726 of a constant. To smooth motion without that, use `smooth_motion`.
+    frame of a constant become 0.726 of it. To smooth motion without that, use `smooth_motion`.
     """
     if values.ndim != 2:
         raise ArgumentError(f"smooth() takes values of the shape (frames, weights); got {tuple(values.shape)}.")
@@ -43,9 +43,9 @@ def smooth(values: torch.Tensor) -> torch.Tensor:
 
 
 def resample(motion: Motion, fps: float) -> Motion:
-    """The motion at another frame rate: linear between time stamps, exact where both rates have a frame.
+    """Resample a motion to another frame rate: linear between time stamps, exact where both rates have a frame.
 
-    The new length is round(duration * fps), at least 1. Frames shown after the last given one hold its values.
+    The new length is round(duration * fps), at least 1. Frames after the last input frame hold its values.
     """
     fps = checked_fps(fps)
     if fps == motion.fps:
@@ -66,11 +66,11 @@ def resample(motion: Motion, fps: float) -> Motion:
 
 
 def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: float = 0.0) -> Motion:
-    """The motion cut or continued to exactly `frames` frames.
+    """Trim or continue a motion to exactly `frames` frames.
 
-    A longer motion loses its end. A shorter one goes on by `mode`: "hold" keeps the last frame; "repeat" starts
-    again, where `crossfade` seconds (at most half the motion) of its end flow into its start so that the seam does
-    not jump; "ping-pong" runs backwards and forwards without showing the turning frames twice.
+    A longer motion is cut off at the end. A shorter one continues by `mode`: "hold" holds the last frame; "repeat"
+    starts again, where `crossfade` seconds (at most half the motion) of its end blend into its start so that the seam
+    does not jump; "ping-pong" runs backwards and forwards without repeating the turning frames.
     """
     check_whole(frames, "The number of frames", low=1, high=MAX_FRAMES)
     _check_mode(mode)
@@ -90,9 +90,9 @@ def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: floa
     if mode == "hold":
         return motion.map(lambda track: track[step.clamp(max=length - 1)])
     if mode == "ping-pong":
-        shown = back_and_forth(length, frames)
-        return motion.map(lambda track: track[shown])
-    # Every pass but the first starts while the one before it fades out.
+        indices = back_and_forth(length, frames)
+        return motion.map(lambda track: track[indices])
+    # Every pass but the first starts while the previous one fades out.
     period = length - overlap
     place = step % period
     fading = (step >= period) & (place < overlap)
@@ -109,28 +109,28 @@ def fit_length(motion: Motion, frames: int, mode: Mode = "hold", crossfade: floa
 
 
 def back_and_forth(count: int, frames: int) -> torch.Tensor:
-    """Which of `count` frames are shown (frames,) when they run backwards and forwards; turning ones are shown once."""
+    """Return the indices (frames,) of `count` frames run backwards and forwards; turning frames are not repeated."""
     there_and_back = max(1, 2 * (count - 1))
     step = torch.arange(frames) % there_and_back
     return torch.minimum(step, there_and_back - step)
 
 
 def loop(motion: Motion, duration: float, mode: Mode = "repeat", crossfade: float = 0.0) -> Motion:
-    """`fit_length` in seconds: the motion cut or looped to round(duration * fps) frames, at least 1."""
+    """`fit_length` in seconds: trim or loop a motion to round(duration * fps) frames, at least 1."""
     check_number(duration, "The duration", low=0.0)
     return fit_length(motion, max(1, round(duration * motion.fps)), mode, crossfade)
 
 
 def hold(motion: Motion, frames: int, index: int = 0) -> Motion:
-    """One frame of the motion (by default the first; negative counts from the end) kept for `frames` frames."""
+    """Hold one frame of the motion (by default the first; negative indices count from the end) for `frames` frames."""
     return fit_length(motion.frame(index), frames, "hold")
 
 
 def align(*motions: Motion, fps: float | None = None, frames: int | None = None, mode: Mode = "hold") -> list[Motion]:
-    """The motions at one frame rate and of one length, so that their frames can be added up.
+    """Bring motions to a common frame rate and length, so that their frames can be added up.
 
-    Without `fps` it is that of the first motion of more than one frame (a single frame has no rate of its own).
-    Without `frames` it is the length of the longest; shorter ones go on by `mode`, single frames are held.
+    `fps` defaults to that of the first motion of more than one frame (a single frame has no rate of its own), `frames`
+    to the length of the longest. Shorter motions continue by `mode`, single frames are held.
     """
     if not motions:
         raise ArgumentError("There is no motion to align.")
@@ -152,17 +152,19 @@ def combine(
 ) -> Motion:
     """Take each track from another motion: the lips of a recording, the head of a video, the expression of a preset.
 
-    Frame rate and length are those of the track that leads by the rule of `motion.length`: the lips if they are longer
-    than a frame, so that the result lasts as long as what is said, else the longest; `fps` and `frames` override them.
-    Each track is brought to them as `fit` does, shorter ones by `modes` (track -> mode). A track given nowhere stays
+    Frame rate and length are those of the leading track by the rule of `motion.length`: the lips if they are longer
+    than a frame, so that the result lasts as long as the speech, else the longest; `fps` and `frames` override them.
+    Each track is fitted to them as by `fit`, shorter tracks by `modes` (track -> mode). A track without a source stays
     missing: it is the portrait's own.
     """
-    given = {"lip": lip, "pose": pose, "expression": expression}
-    sources = {name: source.select(name) for name, source in given.items() if source is not None}
+    arguments = {"lip": lip, "pose": pose, "expression": expression}
+    sources = {name: source.select(name) for name, source in arguments.items() if source is not None}
     if not sources:
         raise ArgumentError("combine() needs a motion for at least one of lip, pose and expression.")
-    if unknown := [name for name in modes if name not in given]:
-        raise ArgumentError(f"There is no track {unknown[0]!r} to give a mode to; the tracks are {', '.join(given)}.")
+    if unknown := [name for name in modes if name not in arguments]:
+        raise ArgumentError(
+            f"There is no track {unknown[0]!r} to give a mode to; the tracks are {', '.join(arguments)}."
+        )
     leading = leader({name: source.duration for name, source in sources.items() if source.frames > 1})
     longest = sources[leading] if leading is not None else next(iter(sources.values()))
     if fps is None:
@@ -176,10 +178,10 @@ def combine(
 
 
 def fit(motion: Motion, fps: float, frames: int, modes: Mapping[str, Mode] = SHORT_TRACKS) -> Motion:
-    """The motion at a frame rate and of exactly `frames` frames, whatever it has.
+    """Fit a motion to a frame rate and to exactly `frames` frames.
 
-    It is resampled; what is longer loses its end; shorter tracks go on by `modes` (track -> mode; SHORT_TRACKS where
-    it names none). A single frame is held.
+    It is resampled; longer tracks are cut off at the end; shorter tracks continue by `modes` (track -> mode;
+    SHORT_TRACKS is the default of each track). A single frame is held.
     """
     resampled = _at_rate(motion, fps)
     tracks = {}
@@ -192,7 +194,7 @@ def blend(first: Motion, second: Motion, amount: Curve, mode: Mode = "hold", fra
     """Equation 3: W = a * W1 + (1 - a) * W2, where a, the `amount`, is a constant or changes over time.
 
     a = 1 is `first` and a = 0 is `second`, exactly; a beyond 0..1 extrapolates. Both need the same tracks. Rate and
-    length are brought together as in `align`, to `frames` if given; a curve given frame by frame has as many values
+    length are aligned as in `align`, to `frames` unless it is None; an amount of one value a frame has as many values
     as the result.
     """
     _check_same_tracks((first, second), "blend")
@@ -209,7 +211,7 @@ def mix(motions: Sequence[Motion], amounts: Sequence[Curve], mode: Mode = "hold"
     """Equation 3 for any number of motions: W = sum of a_i * W_i, the amounts a_i scaled to sum up to 1.
 
     Amounts are constants or change over time, none below 0 and never all 0 at once. All motions need the same
-    tracks; rates and lengths are brought together as in `align`.
+    tracks; rates and lengths are aligned as in `align`.
     """
     if not motions or len(motions) != len(amounts):
         raise ArgumentError(f"mix() needs one amount for each motion; got {len(motions)} and {len(amounts)}.")
@@ -230,7 +232,7 @@ def mix(motions: Sequence[Motion], amounts: Sequence[Curve], mode: Mode = "hold"
 
 
 def scale_about(motion: Motion, gain: Curve | Mapping[str, Curve], anchor: Motion | Literal["mean", "first"]) -> Motion:
-    """More or less of a movement: W' = anchor + gain * (W - anchor); 1 leaves it, 0 is the anchor, 2 doubles it.
+    """Scale a movement about an anchor: W' = anchor + gain * (W - anchor); 0 is the anchor, 1 leaves it, 2 doubles it.
 
     `anchor` is a motion of one frame (the portrait's own, say), or this motion's mean or first frame. `gain` is for
     all tracks, or by track: {"pose": 0.5} leaves the others as they are.
@@ -271,9 +273,9 @@ def offset(motion: Motion, track: str, amounts: Mapping[int, Curve]) -> Motion:
 
 
 def parse_offsets(text: str) -> dict[int, float]:
-    """Read offsets as `offset` takes them: "1: 2.0, 3: -1" -> {1: 2.0, 3: -1.0}, separated by commas, ";" or lines.
+    """Parse offsets for `offset`: "1: 2.0, 3: -1" -> {1: 2.0, 3: -1.0}, separated by commas, ";" or lines.
 
-    Raises ArgumentError for anything else, and for a base that is named twice.
+    Raises ArgumentError for anything else, and for a duplicate base.
     """
     amounts: dict[int, float] = {}
     for pair in re.split(r"[,;\n]", text):
@@ -295,10 +297,10 @@ def parse_offsets(text: str) -> dict[int, float]:
 
 
 def smooth_motion(motion: Motion, sigma: float, tracks: Sequence[str] | None = None) -> Motion:
-    """Calm a jittery motion by a temporal Gaussian whose standard deviation is `sigma` seconds (0 changes nothing).
+    """Smooth a motion by a temporal Gaussian with a standard deviation of `sigma` seconds (0 changes nothing).
 
     At both ends the kernel is renormalised over the frames that exist, so that a constant stays constant and the
-    ends are not drawn to zero. `tracks` names what to smooth; by default all.
+    ends are not drawn to zero. `tracks` names the tracks to smooth; by default all.
     """
     check_number(sigma, "The width of the smoothing (sigma)", low=0.0)
     smoothed = {name: motion.track(name) for name in (motion.tracks if tracks is None else tracks)}
@@ -316,7 +318,7 @@ def smooth_motion(motion: Motion, sigma: float, tracks: Sequence[str] | None = N
 
 
 def trim(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
-    """The part from `start` to `end` in seconds (by default to the end), cut at the nearest frames."""
+    """Return the part from `start` to `end` in seconds (by default to the end), cut at the nearest frames."""
     end = motion.duration if end is None else end
     check_number(start, "The start of a trim")
     check_number(end, "The end of a trim")
@@ -329,10 +331,10 @@ def trim(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion
 
 
 def concatenate(motions: Sequence[Motion], crossfade: float = 0.0) -> Motion:
-    """One motion after the other at the rate of the first, each flowing into the next over `crossfade` seconds.
+    """Concatenate motions at the rate of the first, each blending into the next over `crossfade` seconds.
 
-    During a cross-fade both run, so each shortens the whole by its length. All need the same tracks, and each must
-    be long enough for the cross-fades at its ends.
+    Both motions run during a cross-fade, so each cross-fade shortens the result by its length. All motions need the
+    same tracks, and each must be long enough for the cross-fades at its ends.
     """
     if not motions:
         raise ArgumentError("There is no motion to concatenate.")
@@ -362,23 +364,23 @@ def concatenate(motions: Sequence[Motion], crossfade: float = 0.0) -> Motion:
 
 
 def delay(motion: Motion, seconds: float) -> Motion:
-    """The motion after its first frame was held for so many seconds, at the nearest frame."""
+    """Delay a motion: hold its first frame for so many seconds, to the nearest frame."""
     wait = round(seconds * motion.fps)
     return concatenate([hold(motion, wait), motion]) if wait else motion
 
 
 def reverse(motion: Motion) -> Motion:
-    """The motion run backwards."""
+    """Reverse a motion in time."""
     return motion.map(lambda track: track.flip(0))
 
 
 def _at_rate(motion: Motion, fps: float) -> Motion:
-    """The motion at this rate; a single frame has no rate of its own and stays a single frame."""
+    """Resample a motion; a single frame has no rate of its own and stays a single frame."""
     return resample(motion, fps) if motion.frames > 1 else Motion(fps=fps, **motion.tracks)
 
 
-def _curve(amount: Curve, motion: Motion, what: str) -> torch.Tensor:
-    """The amount in each frame of the motion, (T,1)."""
+def _curve(amount: Curve, motion: Motion, name: str) -> torch.Tensor:
+    """Return the amount in each frame of the motion, (T,1); `name` is the subject of its errors."""
     if callable(amount):
         amount = [amount(frame / motion.fps) for frame in range(motion.frames)]
     if isinstance(amount, torch.Tensor):
@@ -388,17 +390,17 @@ def _curve(amount: Curve, motion: Motion, what: str) -> torch.Tensor:
             values = torch.from_numpy(np.array(amount, dtype=np.float32))
         except (TypeError, ValueError):
             raise ArgumentError(
-                f"{what} must be a number, one number a frame, or a function of seconds; got {type(amount).__name__}."
+                f"{name} must be a number, one number a frame, or a function of seconds; got {type(amount).__name__}."
             ) from None
     if not bool(torch.isfinite(values).all()):
-        raise ArgumentError(f"{what} must be finite; it holds NaN or an infinite value.")
+        raise ArgumentError(f"{name} must be finite; it holds NaN or an infinite value.")
     if values.ndim and values.shape != (motion.frames,):
-        raise ArgumentError(f"{what} needs {motion.frames} values, one a frame; got the shape {tuple(values.shape)}.")
+        raise ArgumentError(f"{name} needs {motion.frames} values, one a frame; got the shape {tuple(values.shape)}.")
     return values.expand(motion.frames).unsqueeze(1)
 
 
 def _ramp(frames: int) -> torch.Tensor:
-    """Shares (frames,1) of what comes in during a cross-fade: smoothstep, without 0 and 1 themselves."""
+    """Return the weights (frames,1) of the later motion in a cross-fade: smoothstep, without 0 and 1 themselves."""
     x = torch.arange(1, frames + 1, dtype=torch.float32).unsqueeze(1) / (frames + 1)
     return x * x * (3 - 2 * x)
 
@@ -413,13 +415,13 @@ def _check_mode(mode: str) -> None:
         raise ArgumentError(f"There is no mode {mode!r} to continue a motion; the modes are {', '.join(MODES)}.")
 
 
-def _check_same_tracks(motions: Sequence[Motion], doing: str) -> None:
+def _check_same_tracks(motions: Sequence[Motion], verb: str) -> None:
     names = [tuple(motion.tracks) for motion in motions]
     if len(set(names)) > 1:
-        found = "; ".join(" and ".join(tracks) for tracks in names)
+        track_lists = "; ".join(" and ".join(tracks) for tracks in names)
         raise MotionError(
-            f"Motions to {doing} need the same tracks; found {found}. Select one that all have, or combine tracks of "
-            "different motions into one motion."
+            f"Motions to {verb} need the same tracks; got {track_lists}. Select one that all have, or combine tracks "
+            "of different motions into one motion."
         )
     for name, track in motions[0].tracks.items():
         for motion in motions[1:]:

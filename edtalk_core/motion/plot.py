@@ -1,4 +1,4 @@
-"""Motion as a picture: the curve of every base over time, a panel for each track."""
+"""Plots of motion: the curve of every base over time, in a panel for each track."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 BUSIEST = 6
-"""Bases of a panel that stand out; the others are thin and pale. No more lines can be followed at once."""
+"""Number of highlighted bases in a panel; the others are thin and pale. More lines are hard to tell apart."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 256, 8192
-"""Pixels that a side of the picture may have."""
+"""Limits of the picture's sides in pixels."""
 
 _HUES = (
     (31, 119, 180),
@@ -38,18 +38,18 @@ _HUES = (
 )
 _INK, _FRAME, _GRID, _ZERO = (40, 40, 40), (150, 150, 150), (230, 230, 230), (110, 110, 110)
 _DASH = 5
-"""Length of the dashes of `before`, and of the gaps between them, in widths of its line."""
+"""Length of the dashes of `before`, and of the gaps between them, in line widths."""
 
 _Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One track and where it is drawn."""
+    """One track and its place in the picture."""
 
     name: str
     box: tuple[int, int, int, int]
-    """Left, top, right, bottom of its frame in pixels; the frame is drawn on them."""
+    """Left, top, right, bottom of its frame in pixels, inclusive."""
     curves: _Values
     """(T,D)."""
     before: _Values | None
@@ -68,17 +68,17 @@ def plot_motion(
     tracks: Sequence[str] | None = None,
     size: tuple[int, int] = (1024, 768),
 ) -> NDArray[np.uint8]:
-    """Draw the curves of a motion, and those of another one if asked, to compare.
+    """Plot the curves of a motion, optionally with those of another motion for comparison.
 
-    A panel for each track: weights over seconds, with the zero line. Each base has a colour of its own, the same in
-    every plot. The BUSIEST that move the most (by standard deviation; with `before`, those that differ the most) are
-    drawn strong and come first in the legend, which numbers the bases of a track from 0, as `offset` does. However
-    long the motion, no peak is lost: every column of pixels spans the lowest and the highest of its frames.
+    A panel for each track: weights over seconds, with the zero line. Each base has its own colour, the same in every
+    plot. The BUSIEST bases that move the most (by standard deviation; with `before`, those that differ the most) are
+    highlighted and come first in the legend, which numbers the bases of a track from 0, as `offset` does. No peak of a
+    long motion is lost: every column of pixels spans the minimum and the maximum of its frames.
 
     Args:
-        motion: what to draw.
-        before: another motion, say the one that `motion` was made of: strong bases get a thin dashed curve of it. It
-            may have another length and frame rate; a track that it lacks is not compared.
+        motion: the motion to plot.
+        before: another motion, such as the source of `motion`, plotted as thin dashed curves of the highlighted bases.
+            It may have another length and frame rate; a track that it lacks is not compared.
         tracks: names of the tracks to draw; by default all that `motion` has.
         size: (width, height) of the picture in pixels, each from 256 to 8192.
 
@@ -87,19 +87,19 @@ def plot_motion(
 
     Raises:
         ArgumentError: a size out of range, no track or one of an unknown name.
-        MotionError: the motion lacks a track that is asked for, or the two are of different models.
+        MotionError: the motion lacks a requested track, or the two are of different models.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = check_size(size, "The size of a plot", SMALLEST_SIDE, LARGEST_SIDE)
     names = tuple(motion.tracks) if tracks is None else tuple(dict.fromkeys(tracks))
-    shown = motion.select(*names)
+    selection = motion.select(*names)
     duration = max(motion.duration, before.duration if before is not None else 0.0)
     text = max(11, round(min(0.75 * width, height) / 48))
     stroke = max(1, round(min(width, height) / 700))
 
-    # Weights on the left of the panels, the legend on their right, what is drawn above, seconds below.
-    columns = 2 if max(track.shape[1] for track in shown.tracks.values()) > 10 else 1
+    # Weights on the left of the panels, the legend on their right, the title above, seconds below.
+    columns = 2 if max(track.shape[1] for track in selection.tracks.values()) > 10 else 1
     left, right = 4 * text, width - min(columns * round(3.4 * text), width // 4) - text
     header, footer = round(1.8 * text), round(2.2 * text)
     share = (height - header - footer) // len(names)
@@ -107,7 +107,7 @@ def plot_motion(
     for number, name in enumerate(names):
         top = header + number * share
         box = (left, top + round(1.3 * text), right, top + share - text // 2)
-        panels.append(_panel(name, box, shown, before))
+        panels.append(_panel(name, box, selection, before))
 
     picture = np.full((height, width, 3), 255, np.uint8)
     seconds = _ticks(0.0, duration, (right - left) // (6 * text))
@@ -148,7 +148,7 @@ def _panel(name: str, box: tuple[int, int, int, int], motion: Motion, before: Mo
         change = np.abs(new - old_in_time).mean(axis=0)
         busy = change if change.any() else busy
     if not busy.any():
-        busy = np.abs(curves[0])  # nothing moves: what is furthest from zero
+        busy = np.abs(curves[0])  # nothing moves: rank by distance from zero
     order = [int(base) for base in np.argsort(-busy, kind="stable")]
     everything = curves if old is None else np.concatenate([curves, old.double().numpy()])
     low, high = min(0.0, float(everything.min())), max(0.0, float(everything.max()))
@@ -174,7 +174,7 @@ def _draw_curves(
     text: int,
     stroke: int,
 ) -> None:
-    """Grid, zero line, curves and frame of a panel, into the picture."""
+    """Draw the grid, zero line, curves and frame of a panel into the picture."""
     import cv2
 
     left, top, right, bottom = panel.box
@@ -191,23 +191,27 @@ def _draw_curves(
     for weight in _ticks(low, high, down // (2 * text)):
         cv2.line(area, (0, height_of(weight)), (across, height_of(weight)), _GRID, 1)
     cv2.line(area, (0, height_of(0.0)), (across, height_of(0.0)), _ZERO, 1)
-    # The strong ones last, the busiest of them on top.
+    # Highlighted bases last, the busiest of them on top.
     for base in reversed(panel.order):
         strong = base in panel.strong
         path = _path(panel.curves[:, base], motion.fps, duration, panel.limits, (across, down))
-        colour = _colour(base) if strong else _mixed(_colour(base), (255, 255, 255), 0.6)
-        cv2.polylines(area, [_fixed(path)], False, colour, 2 * stroke if strong else stroke, cv2.LINE_AA, shift=4)
+        colour = _colour(base) if strong else _mix_colours(_colour(base), (255, 255, 255), 0.6)
+        cv2.polylines(
+            area, [_to_fixed_point(path)], False, colour, 2 * stroke if strong else stroke, cv2.LINE_AA, shift=4
+        )
     if panel.before is not None and before is not None:
         for base in panel.strong:
             path = _path(panel.before[:, base], before.fps, duration, panel.limits, (across, down))
-            dashes = [_fixed(dash) for dash in _dashes(path, _DASH * stroke)]
-            cv2.polylines(area, dashes, False, _mixed(_colour(base), (0, 0, 0), 0.35), stroke, cv2.LINE_AA, shift=4)
+            dashes = [_to_fixed_point(dash) for dash in _dashes(path, _DASH * stroke)]
+            cv2.polylines(
+                area, dashes, False, _mix_colours(_colour(base), (0, 0, 0), 0.35), stroke, cv2.LINE_AA, shift=4
+            )
     cv2.rectangle(area, (0, 0), (across, down), _FRAME, 1)
     picture[top : bottom + 1, left : right + 1] = area
 
 
 def _draw_labels(draw: ImageDraw, panel: _Panel, text: int, stroke: int) -> None:
-    """The name, the scale and the legend of a panel."""
+    """Draw the name, the scale and the legend of a panel."""
     left, top, right, bottom = panel.box
     low, high = panel.limits
     bases = panel.curves.shape[1]
@@ -218,21 +222,21 @@ def _draw_labels(draw: ImageDraw, panel: _Panel, text: int, stroke: int) -> None
     step = round(1.25 * text)
     rows = max(1, (bottom - top) // step)
     columns = max(1, (draw.im.size[0] - right - text) // round(3.3 * text))
-    listed = bases if bases <= rows * columns else rows * columns - 1
-    for place, base in enumerate(panel.order[:listed]):
+    entries = bases if bases <= rows * columns else rows * columns - 1
+    for place, base in enumerate(panel.order[:entries]):
         x = right + text // 2 + place // rows * round(3.4 * text)
         y = top + place % rows * step + step // 2
         strong = base in panel.strong
-        colour = _colour(base) if strong else _mixed(_colour(base), (255, 255, 255), 0.6)
+        colour = _colour(base) if strong else _mix_colours(_colour(base), (255, 255, 255), 0.6)
         draw.line([(x, y), (x + round(1.3 * text), y)], colour, 2 * stroke + 1 if strong else stroke)
         draw.text((x + round(1.6 * text), y), str(base), _INK if strong else _FRAME, anchor="lm")
-    if listed < bases:
-        x, y = right + text // 2 + listed // rows * round(3.4 * text), top + listed % rows * step + step // 2
-        draw.text((x, y), f"+{bases - listed}", _FRAME, anchor="lm")
+    if entries < bases:
+        x, y = right + text // 2 + entries // rows * round(3.4 * text), top + entries % rows * step + step // 2
+        draw.text((x, y), f"+{bases - entries}", _FRAME, anchor="lm")
 
 
 def _path(curve: _Values, fps: float, duration: float, limits: tuple[float, float], size: tuple[int, int]) -> _Values:
-    """A curve (T,) as points (N,2) in pixels of a panel of this size, at most two a column."""
+    """Convert a curve (T,) to points (N,2) in pixels of a panel of this size, at most two a column."""
     across, down = size
     low, high = limits
     # The last frame is shown until the end.
@@ -241,42 +245,42 @@ def _path(curve: _Values, fps: float, duration: float, limits: tuple[float, floa
     if len(x) > 2 * across:
         columns, first = np.unique(x.astype(int), return_index=True)
         extremes = np.stack([np.minimum.reduceat(y, first), np.maximum.reduceat(y, first)], axis=1)
-        extremes[1::2] = extremes[1::2, ::-1]  # Up one column and down the next: nothing is drawn across.
+        extremes[1::2] = extremes[1::2, ::-1]  # up one column and down the next, without diagonals
         x, y = np.repeat(columns + 0.5, 2), extremes.reshape(-1)
     return np.stack([x, y], axis=1)
 
 
 def _dashes(path: _Values, length: int) -> list[_Values]:
-    """Every second piece, `length` pixels long, of a path."""
-    way = np.concatenate([[0.0], np.hypot(*np.diff(path, axis=0).T).cumsum()])
+    """Return the dashes of a path: every second piece of it, `length` pixels long."""
+    arc = np.concatenate([[0.0], np.hypot(*np.diff(path, axis=0).T).cumsum()])
     pieces = []
-    for start in np.arange(0.0, way[-1], 2 * length):
-        ends = np.array([start, min(start + length, way[-1])])
-        inside = path[np.searchsorted(way, ends[0], "right") : np.searchsorted(way, ends[1], "left")]
-        ends = np.stack([np.interp(ends, way, path[:, 0]), np.interp(ends, way, path[:, 1])], axis=1)
+    for start in np.arange(0.0, arc[-1], 2 * length):
+        ends = np.array([start, min(start + length, arc[-1])])
+        inside = path[np.searchsorted(arc, ends[0], "right") : np.searchsorted(arc, ends[1], "left")]
+        ends = np.stack([np.interp(ends, arc, path[:, 0]), np.interp(ends, arc, path[:, 1])], axis=1)
         pieces.append(np.concatenate([ends[:1], inside, ends[1:]]))
     return pieces
 
 
-def _fixed(path: _Values) -> NDArray[np.int32]:
-    """Points in sixteenths of a pixel, as OpenCV draws them with shift=4."""
+def _to_fixed_point(path: _Values) -> NDArray[np.int32]:
+    """Convert points to fixed point, in sixteenths of a pixel, for OpenCV's shift=4."""
     return np.round(path * 16).astype(np.int32)
 
 
-def _ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Round numbers from low to high: 1, 2 or 5 times a power of ten apart, at most about `wanted` of them."""
-    rough = (high - low) / max(1, wanted)
+def _ticks(low: float, high: float, limit: int) -> list[float]:
+    """Return tick values from low to high, 1, 2 or 5 times a power of ten apart, at most about `limit` of them."""
+    rough = (high - low) / max(1, limit)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step * (1 + 1e-9)) + 1)]
 
 
 def _colour(base: int) -> tuple[int, int, int]:
-    """The colour of a base: ten hues, then the same ones darker."""
-    return _mixed(_HUES[base % len(_HUES)], (0, 0, 0), 0.4 * (base // len(_HUES) % 2))
+    """Return the colour of a base: ten hues, then the same hues darker."""
+    return _mix_colours(_HUES[base % len(_HUES)], (0, 0, 0), 0.4 * (base // len(_HUES) % 2))
 
 
-def _mixed(colour: tuple[int, int, int], other: tuple[int, int, int], share: float) -> tuple[int, int, int]:
+def _mix_colours(colour: tuple[int, int, int], other: tuple[int, int, int], share: float) -> tuple[int, int, int]:
     red, green, blue = (round((1 - share) * mine + share * theirs) for mine, theirs in zip(colour, other, strict=True))
     return red, green, blue
 

@@ -1,8 +1,9 @@
-"""Expression presets: named expression weights, how strongly they are applied, and their files.
+"""Expression presets: named expression weights, the strength of an expression, and preset files.
 
 Presets are absolute coordinates over one model's expression bank, not offsets: neutral is not zero (its norm is 7.25 in
-the published model). Strength therefore goes from an anchor to the preset, and beyond; k * preset would be wrong.
-A model brings its own as `model.presets` (emotion -> weights); one's own are added: {**model.presets, name: weights}.
+the published model). Strength therefore interpolates from an anchor to the preset, and beyond; k * preset would be
+wrong. A model has its presets in `model.presets` (emotion -> weights); add further ones with
+{**model.presets, name: weights}.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad",
 
 NEUTRAL = "neutral"
 OWN = "own"
-"""Instead of an emotion: the anchor itself, so the face as it is in the picture."""
+"""Used instead of an emotion: the anchor itself, the face as it is in the picture."""
 
 MAX_STRENGTH = 5.0
 
@@ -43,12 +44,12 @@ Presets = Mapping[str, Sequence[float]]
 """Emotion -> expression weights, all of one model."""
 
 Anchor = Motion | Literal["neutral"]
-"""Where strength 0 is: a motion of one frame with an expression (`Portrait.own`), or the preset "neutral"."""
+"""The expression at strength 0: a motion of one frame with an expression (`Portrait.own`), or the preset "neutral"."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Expression weights with a name, as an artist saves and shares them.
+    """Named expression weights, to save and share.
 
     Raises MotionError unless the name is a word without ":", ";", "#" or spaces (so that it can be used in text such
     as "happy:0.8") and the weights are finite numbers.
@@ -58,7 +59,7 @@ class Preset:
     weights: tuple[float, ...]
     """Expression weights (10 in the published model), absolute."""
     about: str = ""
-    """What it is, for people."""
+    """Description, for people."""
     model: str = ""
     """The model the weights belong to: its file name or the file's sha256. Other models have other bases."""
 
@@ -74,9 +75,9 @@ class Preset:
 
 
 def parse_expression(text: str) -> tuple[str, float]:
-    """Read an expression written as text: "happy:0.8" -> ("happy", 0.8), "happy" -> ("happy", 1.0).
+    """Parse an expression in text: "happy:0.8" -> ("happy", 0.8), "happy" -> ("happy", 1.0).
 
-    Whether there is such an emotion is for `expression_preset` to say. Raises ArgumentError for anything else.
+    `expression_preset` checks that the emotion exists. Raises ArgumentError for anything else.
     """
     emotion, colon, strength = text.strip().partition(":")
     if not emotion.strip():
@@ -92,12 +93,12 @@ def parse_expression(text: str) -> tuple[str, float]:
 
 
 def expression_preset(presets: Presets, emotion: str, strength: float, anchor: Anchor) -> Motion:
-    """The expression of a preset at a strength: W = anchor + strength * (preset - anchor), a motion of one frame.
+    """Return a preset at a strength: W = anchor + strength * (preset - anchor), a motion of one frame.
 
-    0 is the anchor, 1 the preset, more an exaggeration (up to MAX_STRENGTH). The anchor is where the face starts from:
-    the portrait's own expression (`Portrait.own`), or "neutral". The emotion is one of `presets` in any case of
-    letters, or "own" for the anchor itself. Raises ArgumentError for an unknown emotion (naming those there are) or
-    a strength out of range, MotionError when anchor and presets are of different models.
+    0 is the anchor, 1 the preset, more an exaggeration (up to MAX_STRENGTH). The anchor is the starting point: the
+    portrait's own expression (`Portrait.own`), or "neutral". The emotion is one of `presets`, case-insensitive, or
+    "own" for the anchor itself. Raises ArgumentError for an unknown emotion (listing the known ones) or a strength out
+    of range, MotionError when anchor and presets are of different models.
     """
     start = _anchor_motion(presets, anchor)
     if emotion.strip().lower() == OWN:
@@ -107,7 +108,7 @@ def expression_preset(presets: Presets, emotion: str, strength: float, anchor: A
 
 
 def blend_presets(first: Preset, second: Preset, amount: float, name: str) -> Preset:
-    """Equation 3 on two presets: W = a * W1 + (1 - a) * W2 as a preset of its own. They must be of one model."""
+    """Equation 3 on two presets: W = a * W1 + (1 - a) * W2 as a new preset. Both must be of the same model."""
     if len(first.weights) != len(second.weights) or (first.model and second.model and first.model != second.model):
         raise MotionError(
             f"The presets {first.name!r} and {second.name!r} belong to different models and cannot be blended."
@@ -137,9 +138,9 @@ def save_preset(preset: Preset, path: str | os.PathLike[str]) -> Path:
 
 
 def load_preset(path: str | os.PathLike[str]) -> Preset:
-    """Read one preset: JSON as written by `save_preset`, or a published .npy of the shape (10,) or (1,10).
+    """Read a preset: JSON as written by `save_preset`, or a published .npy of the shape (10,) or (1,10).
 
-    An .npy is read without unpickling and named after the file. Raises MotionError naming the file and what is wrong.
+    An .npy is read without unpickling and named after the file. Raises MotionError naming the file and the reason.
     """
     presets = load_presets(path)
     if len(presets) != 1:
@@ -154,21 +155,21 @@ def load_presets(path: str | os.PathLike[str]) -> dict[str, Preset]:
         return {(preset := _read_npy(path)).name: preset}
     content = read_json(path, _EXPECTED, MAX_PRESET_BYTES)
     if not isinstance(content, dict) or not ("presets" in content or "weights" in content):
-        what = (
+        description = (
             f"a file of format {content['format']!r}" if isinstance(content, dict) and "format" in content else "JSON"
         )
-        raise MotionError(f"{path} is {what} and no preset; expected {_EXPECTED}.")
+        raise MotionError(f"{path} is {description} and no preset; expected {_EXPECTED}.")
     if content.get("format", FORMAT) != FORMAT or content.get("format_version", 1) != FORMAT_VERSION:
         raise MotionError(
             f"{path} has the format {content.get('format')!r} version {content.get('format_version')!r}; "
             f"this EDTalk reads {FORMAT!r} version {FORMAT_VERSION}."
         )
     common = {key: content.get(key, "") for key in ("about", "model")}
-    named = content["presets"] if "presets" in content else {content.get("name"): content["weights"]}
-    if not isinstance(named, dict) or not named:
+    weights_by_name = content["presets"] if "presets" in content else {content.get("name"): content["weights"]}
+    if not isinstance(weights_by_name, dict) or not weights_by_name:
         raise MotionError(f"{path}: 'presets' must be weights by name, at least one; it is not.")
     try:
-        presets = {name: Preset(name, weights, **common) for name, weights in named.items()}
+        presets = {name: Preset(name, weights, **common) for name, weights in weights_by_name.items()}
     except MotionError as error:
         raise MotionError(f"{path} is not a sound preset file: {error}") from error
     if len({len(preset.weights) for preset in presets.values()}) > 1:
@@ -177,7 +178,7 @@ def load_presets(path: str | os.PathLike[str]) -> dict[str, Preset]:
 
 
 def published_presets() -> dict[str, tuple[float, ...]]:
-    """The eight presets of the published EDTalk.pt, emotion -> 10 weights. They mean nothing to any other model."""
+    """Return the eight presets of the published EDTalk.pt, emotion -> 10 weights. No other model can use them."""
     path = builtin_file("expression_presets.json")
     return {name: preset.weights for name, preset in load_presets(path).items()}
 
@@ -205,19 +206,19 @@ def _read_npy(path: Path) -> Preset:
 
 
 def _preset_motion(presets: Presets, emotion: str) -> Motion:
-    known = {name.lower(): name for name in presets}
-    wanted = emotion.strip().lower()
-    if wanted not in known:
+    names = {name.lower(): name for name in presets}
+    key = emotion.strip().lower()
+    if key not in names:
         if not presets:
             raise ArgumentError(f"This model has no expression presets, so {emotion!r} means nothing to it.")
-        close = difflib.get_close_matches(_MEANT.get(wanted, wanted), known, n=1, cutoff=0.5)
-        hint = f" Did you mean {known[close[0]]}?" if close else ""
+        close = difflib.get_close_matches(_SYNONYMS.get(key, key), names, n=1, cutoff=0.5)
+        hint = f" Did you mean {names[close[0]]}?" if close else ""
         raise ArgumentError(f"There is no emotion {emotion!r}; known are {', '.join(presets)} and {OWN}.{hint}")
-    weights = _checked_weights(presets[known[wanted]], f"the preset {known[wanted]!r}")
+    weights = _checked_weights(presets[names[key]], f"the preset {names[key]!r}")
     return Motion(expression=torch.tensor([weights], dtype=torch.float64))
 
 
-_MEANT = {
+_SYNONYMS = {
     "afraid": "fear",
     "anger": "angry",
     "calm": "neutral",
@@ -230,7 +231,7 @@ _MEANT = {
     "smile": "happy",
     "smiling": "happy",
 }
-"""Words for an emotion that look nothing like its name, for the hint in the message."""
+"""Words for an emotion that are spelled unlike its name, for the hint in the message."""
 
 
 def _anchor_motion(presets: Presets, anchor: Anchor) -> Motion:
@@ -250,12 +251,14 @@ def _checked_strength(strength: float) -> float:
     return check_number(strength, name, low=0, high=MAX_STRENGTH)
 
 
-def _checked_weights(weights: Any, what: str) -> tuple[float, ...]:
+def _checked_weights(weights: Any, owner: str) -> tuple[float, ...]:
     if not isinstance(weights, Sequence) or isinstance(weights, str) or not 0 < len(weights) <= MAX_WEIGHTS:
-        raise MotionError(f"The weights of {what} must be a list of 1 to {MAX_WEIGHTS} numbers; got {_short(weights)}.")
+        raise MotionError(
+            f"The weights of {owner} must be a list of 1 to {MAX_WEIGHTS} numbers; got {_short(weights)}."
+        )
     for value in weights:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e30:
-            raise MotionError(f"The weights of {what} must be finite numbers; got {_short(value)}.")
+            raise MotionError(f"The weights of {owner} must be finite numbers; got {_short(value)}.")
     return tuple(float(value) for value in weights)
 
 

@@ -1,4 +1,4 @@
-"""Expression timelines: text that says which emotion a face shows when.
+"""Expression timelines: the emotions of a face over time, written as text.
 
     0:00 neutral
     1.5s happy:0.8 ease-in-out     # eases from neutral to happy, which it reaches at 1.5 seconds
@@ -22,31 +22,31 @@ from .presets import OWN, Anchor, Presets, expression_preset, parse_expression
 
 
 def parse_timeline(text: str) -> tuple[Key[tuple[str, float]], ...]:
-    """The entries of a timeline, in order, with (emotion, strength) as values.
+    """Parse the entries of a timeline, in order, with (emotion, strength) as values.
 
-    Whether the emotions exist is for the presets to say. Raises MotionError naming the line and what is wrong with it.
+    Whether the emotions exist is checked with the presets. Raises MotionError naming the line and the reason.
     """
     return parse_keys(text, parse_expression, "timeline", "an emotion", "0:00 neutral; 1.5s happy:0.8 ease-in-out")
 
 
 def expression_timeline(text: str, presets: Presets, anchor: Anchor, duration: float, fps: float = FPS) -> Motion:
-    """A timeline as an expression track of round(duration * fps) frames, at least 1.
+    """Return a timeline as an expression track of round(duration * fps) frames, at least 1.
 
     `duration` in seconds; `presets` and `anchor` as in `expression_preset`: strength 0 is the anchor. Between two keys
-    equation 3 blends their weights, by the easing of the later one. Keys after the end only count as where the face is
-    heading. Raises MotionError naming the line and what is wrong with it, and ArgumentError for a bad duration.
+    equation 3 blends their weights, by the easing of the later one. A key after the end is the target of the last
+    transition. Raises MotionError naming the line and the reason, and ArgumentError for a bad duration.
     """
     fps = checked_fps(fps)
     check_number(duration, "The duration", low=0, unit="seconds")
     keys = parse_timeline(text)
-    expression_preset(presets, OWN, 1.0, anchor)  # an anchor that is wrong is no fault of a line
+    expression_preset(presets, OWN, 1.0, anchor)  # raises for a bad anchor, which is not an error of a line
     expressions = [_expression(key, presets, anchor) for key in keys]
     track = hold(Motion(expression=expressions[0], fps=fps), max(1, round(duration * fps))).track("expression").clone()
     seconds = torch.arange(len(track), dtype=torch.float64) / fps + REACHED  # a frame at a key's time has reached it
     for before, key, start, end in zip(keys, keys[1:], expressions, expressions[1:], strict=False):
         between = (seconds >= before.time) & (seconds < key.time)
-        passed = ((seconds[between] - before.time) / (key.time - before.time)).unsqueeze(1)
-        share = EASINGS[key.easing](passed).float()
+        progress = ((seconds[between] - before.time) / (key.time - before.time)).unsqueeze(1)
+        share = EASINGS[key.easing](progress).float()
         track[between] = share * end + (1 - share) * start
     track[seconds >= keys[-1].time] = expressions[-1]
     return Motion(expression=track, fps=fps)

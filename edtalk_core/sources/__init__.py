@@ -1,1 +1,1 @@
-"""Where motion comes from: sounds, videos, pictures, the pose flow, words, files. Each gives a `Motion`."""
+"""Sources of motion: sounds, videos, pictures, the pose flow, text, files. Each returns a `Motion`."""

@@ -1,4 +1,4 @@
-"""Tracks from different sources become the motion of a portrait."""
+"""Assembly of tracks from different sources into the motion of a portrait."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..motion.operations import combine
 
 
 def assemble(model: EDTalk, portrait: Portrait, sources: Mapping[str, Motion], length: Length) -> Motion:
-    """One motion of the given length with every track that the model has, to be rendered as it is.
+    """Combine tracks into a motion of this length with every track of the model, ready to render.
 
-    `sources` are motions by the track that is taken of each ("lip", "pose", "expression"); a track without one is the
-    portrait's own, held, and one that the model does not have is left out. Tracks of other lengths go by the rule of
-    `motion.length`.
+    `sources` maps a track ("lip", "pose", "expression") to the motion it comes from; a track without a source is the
+    portrait's own, held, and a track that the model does not have is left out. Tracks of other lengths follow the rule
+    of `motion.length`.
 
-    Raises MotionError when a motion lacks the track it is given for, or has one of another model's width.
+    Raises MotionError when a motion lacks its track, or has the track of another model's width.
     """
     used = {track: motion for track, motion in sources.items() if getattr(model.sizes, track)}
     combined = None

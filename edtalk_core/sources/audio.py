@@ -1,4 +1,4 @@
-"""Motion of lips that say what is heard."""
+"""Lip motion from a sound."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def motion_from_audio(
     batch: int = 64,
     progress: Progress | None = None,
 ) -> Motion:
-    """Lips that say what is heard: mel windows, audio-to-lip, the published temporal Gaussian (`smooth`).
+    """Predict lip motion from a sound: mel windows, audio-to-lip, the published temporal Gaussian (`smooth`).
 
     Args:
         model: one with an audio-to-lip network.
         audio: a sound or its features, or the path of a sound file or of a video with sound.
-        silence_before: seconds of silence put in front, in which the mouth is closed.
-        silence_after: seconds of silence put at the end. Neither goes with features: pad the sound they are made of.
+        silence_before: seconds of silence to add before the sound, during which the mouth is closed.
+        silence_after: seconds of silence to add after it. For features, neither is possible: pad their sound instead.
         batch: frames computed at once.
 
     Returns:
-        A lip track at 25 fps, of as many frames as the sound has whole ones of 40 ms.
+        A lip track at 25 fps, one frame for each full 40 ms of the sound.
 
     Raises:
         MotionError: the model has no audio-to-lip network.
@@ -64,7 +64,7 @@ def motion_from_audio(
 def audio_features(
     audio: Audio | AudioFeatures | str | os.PathLike[str], silence_before: float = 0.0, silence_after: float = 0.0
 ) -> AudioFeatures:
-    """The features of a sound or a file, silence included; what is features already stays as it is.
+    """Return the features of a sound or a file with silence around it; features pass through unchanged.
 
     Raises AudioError when the sound cannot be read, ArgumentError for silence to add to features.
     """

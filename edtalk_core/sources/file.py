@@ -1,4 +1,4 @@
-"""The motion in any file that has one."""
+"""Motion from any kind of file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def motion_from_file(
     crop: PictureCropMode = "auto",
     progress: Progress | None = None,
 ) -> tuple[Motion, str | None]:
-    """The motion in any file that has one: a video, a picture (one frame), a sound (lips alone), a motion file.
+    """Read the motion of any kind of file: a video, a picture (one frame), a sound (lips alone), a motion file.
 
-    `face`, `box` and `crop` as in `crop_portrait`. Gives the motion and a warning of what may spoil it, or None.
-    Raises EDTalkError of the kind that fits when the file cannot be read or has no face.
+    `face`, `box` and `crop` as in `crop_portrait`. Returns the motion and a warning on its quality, or None. Raises an
+    EDTalkError when the file cannot be read or has no face.
     """
     kind = file_kind(Path(path))
     if kind in ("a safetensors file", "JSON"):

@@ -1,4 +1,4 @@
-"""Head motion without a video: sampled from the pose flow, to suit a sound or idle."""
+"""Head motion without a video, sampled from the pose flow: speaking along with a sound, or idle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import ArgumentError, MotionError
 from ..media.audio import Audio
 from ..media.mel import AudioFeatures
 from ..model import EDTalk
-from ..motion.length import lasting
+from ..motion.length import length_of_duration
 from ..motion.motion import FPS, Motion
 from ..networks.pose_flow import PoseFlow, frame_spectra
 from ..progress import Progress
@@ -31,7 +31,7 @@ def motion_from_flow(
     amount: float = 1.0,
     progress: Progress | None = None,
 ) -> Motion:
-    """A head that moves as heads do while this is said: drawn from the pose flow (see `sample_pose`).
+    """Sample head motion that suits a sound from the pose flow (see `sample_pose`).
 
     Args:
         model: one with a pose flow.
@@ -41,7 +41,7 @@ def motion_from_flow(
         duration: seconds; by default those of the sound. Without sound it must be given.
         seed: the same seed gives the same motion.
         temperature: 1 moves as the training clips do, less is calmer, 0 is the typical movement without chance.
-        amount: how far it moves about the anchor: 0 is still, 2 twice as far and as fast.
+        amount: scale of the movement about the anchor: 0 is still, 2 twice as far and as fast.
         progress: counts the frames.
 
     Returns:
@@ -61,7 +61,7 @@ def motion_from_flow(
         spectra = frame_spectra(features.windows())
     elif duration is None:
         raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
-    frames = lasting(duration, FPS).frames
+    frames = length_of_duration(duration, FPS).frames
     first = anchor.track("pose")[0]
     return sample_pose(model.pose_flow, spectra, frames, first, seed, temperature, amount, progress=progress)
 
@@ -79,8 +79,8 @@ def sample_pose(
 ) -> Motion:
     """Sample a pose track from the flow (equation 2), starting at the anchor and staying around it.
 
-    What the flow knows of the past is relative to where a clip starts, so any anchor will do, and a long sample
-    keeps around it. The same arguments give the same track on every device: it is computed on the CPU in float32.
+    The flow's history is relative to the start of a clip, so that any anchor is valid, and a long sample stays around
+    it. The same arguments give the same track on every device: it is computed on the CPU in float32.
 
     Args:
         flow: the trained pose flow.
@@ -88,10 +88,10 @@ def sample_pose(
             it is None, have no speech. More than `frames` are cut.
         frames: length of the track, at least 1.
         anchor: (pose,) the portrait's own pose weights.
-        seed: of the noise, a whole number.
-        temperature: deviation of the noise. 1 moves as the training clips do, less is calmer and more regular, 0 is
-            the flow's typical movement without chance.
-        amount: what is sampled, scaled about the anchor: 0 is still, 1 as sampled, 2 twice as far and as fast.
+        seed: seed of the noise, a whole number.
+        temperature: standard deviation of the noise. 1 moves as the training clips do, less is calmer and more regular,
+            0 is the flow's typical movement without chance.
+        amount: scale of the sample about the anchor: 0 is still, 1 as sampled, 2 twice as far and as fast.
         progress: called after every frame; cancels by raising.
 
     Returns:
@@ -110,15 +110,15 @@ def sample_pose(
             f"The anchor has the shape {tuple(anchor.shape)} and the pose flow makes {flow.pose} weights a frame: they "
             "are of different models."
         )
-    # Thousands of small steps, one after the other: an accelerator would be slower, and round in its own way.
+    # Thousands of small sequential steps: an accelerator would be slower and round differently.
     flow = copy.deepcopy(flow).to("cpu", torch.float32).eval()
     anchor = anchor.detach().to("cpu", torch.float32)
     audio = None
     with torch.no_grad():
         if spectra is not None:
             audio = torch.zeros(frames, flow.audio)
-            heard = flow.hear(spectra[:frames].to("cpu", torch.float32).unsqueeze(0))[0]
-            audio[: len(heard)] = heard
+            encoded = flow.hear(spectra[:frames].to("cpu", torch.float32).unsqueeze(0))[0]
+            audio[: len(encoded)] = encoded
         pose = flow.sample(frames, audio, seed=seed, temperature=temperature, first=anchor, progress=progress)
     # As equation 3, which gives the anchor itself at 0 without rounding.
     return Motion(pose=amount * pose + (1 - amount) * anchor, fps=FPS)

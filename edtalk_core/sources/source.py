@@ -1,7 +1,7 @@
-"""Where a track of an animation comes from, as a value: the portrait, a motion, a sound, a video, the flow, words.
+"""Sources of a track as values: the portrait, a motion, a sound, a video, the pose flow, text.
 
-What a user asks for becomes such a value once; from then on nobody tells sources apart by strings. Recordings last as
-long as they do and are read first (`read_recordings`); what is composed is made to the length of the result.
+The user's input is converted to such a value once; after that, no code compares strings. Recordings have a length of
+their own and are read first (`read_recordings`); compositions are made to the length of the result (`compose`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .video import motion_from_video
 
 @dataclass(frozen=True)
 class Own:
-    """What the portrait does in its picture, held."""
+    """The portrait's own lips, pose or expression, held."""
 
     name: str = "own"
-    """What the source is called in tags, motion files and reports."""
+    """Name of the source in tags, motion files and reports."""
 
 
 @dataclass(frozen=True)
 class FromMotion:
-    """A motion as it is."""
+    """An existing motion."""
 
     motion: Motion
     wait: float = 0.0
@@ -42,25 +42,25 @@ class FromMotion:
     name: str = "motion"
 
     def read(self, model: EDTalk, progress: StageProgress) -> tuple[Motion, str | None]:
-        """The motion after its wait, and no warning."""
+        """Return the motion after its wait, and no warning."""
         return delay(self.motion, self.wait), None
 
 
 @dataclass(frozen=True)
 class FromSound:
-    """Lips that say a sound."""
+    """Lip motion from a sound."""
 
     sound: Audio
     name: str = "audio"
 
     def read(self, model: EDTalk, progress: StageProgress) -> tuple[Motion, str | None]:
-        """The lips, and no warning. Raises as `motion_from_audio`."""
+        """Return the lip motion, and no warning. Raises as `motion_from_audio`."""
         return motion_from_audio(model, self.sound, progress=partial(progress, "lips")), None
 
 
 @dataclass(frozen=True)
 class FromVideo:
-    """The face in a video."""
+    """The motion of the face in a video."""
 
     path: Path
     wait: float = 0.0
@@ -68,7 +68,7 @@ class FromVideo:
     name: str = "video"
 
     def read(self, model: EDTalk, progress: StageProgress) -> tuple[Motion, str | None]:
-        """All tracks that the model reads, and a warning of what may spoil them, or None.
+        """Return all tracks that the model reads, and a warning on their quality, or None.
 
         Raises as `motion_from_video`.
         """
@@ -78,7 +78,7 @@ class FromVideo:
 
 @dataclass(frozen=True)
 class FromFlow:
-    """A head that moves as heads do while a sound is heard, or in silence: a draw from the pose flow."""
+    """Head motion sampled from the pose flow, along with a sound or in silence."""
 
     sound: Audio | None = None
     seed: int = 0
@@ -86,7 +86,7 @@ class FromFlow:
     name: str = "flow"
 
     def compose(self, model: EDTalk, own: Motion, length: Length, progress: StageProgress) -> Motion:
-        """The pose, from the portrait's own. Raises as `motion_from_flow`."""
+        """Sample the pose, starting at the portrait's own. Raises as `motion_from_flow`."""
         return motion_from_flow(
             model,
             self.sound,
@@ -100,17 +100,17 @@ class FromFlow:
 
 @dataclass(frozen=True)
 class Written:
-    """An expression in words: an emotion, the file of a preset, a timeline, or the file of one."""
+    """An expression in text: an emotion, the path of a preset, a timeline, or the path of a timeline."""
 
     text: str
 
     @property
     def name(self) -> str:
-        """The words as they were written."""
+        """The text as written."""
         return self.text
 
     def compose(self, model: EDTalk, own: Motion, length: Length, progress: StageProgress) -> Motion:
-        """The expression, from the portrait's own. Raises as `motion_from_expression`."""
+        """Return the expression, with the portrait's own as anchor. Raises as `motion_from_expression`."""
         rate = length.rate
         return motion_from_expression(model, self.text, own, float(length.frames / rate), float(rate))
 
@@ -123,7 +123,7 @@ Source: TypeAlias = Own | Recording | Composition
 def read_recordings(
     model: EDTalk, sources: Iterable[Source], progress: StageProgress
 ) -> tuple[dict[Source, Motion], list[str]]:
-    """Read the motion of each recording, once if several tracks come from it; and warnings of what may spoil them."""
+    """Read the motion of each recording, once even if several tracks come from it; return them and the warnings."""
     motions: dict[Source, Motion] = {}
     warnings = []
     for source in sources:
@@ -136,7 +136,7 @@ def read_recordings(
 def compose(
     model: EDTalk, sources: Iterable[Source], own: Motion, length: Length, progress: StageProgress
 ) -> dict[Source, Motion]:
-    """Make the motion of each source that is no recording to a length; `own` is the portrait's (`Portrait.own`)."""
+    """Compose the motion of each composition to a length; `own` is the portrait's (`Portrait.own`)."""
     return {
         source: source.compose(model, own, length, progress) for source in sources if isinstance(source, Composition)
     }

@@ -1,4 +1,4 @@
-"""Expressions that are asked for in words: an emotion, a preset, a timeline."""
+"""Expressions from text: an emotion, a preset, a timeline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_TIMELINE_BYTES = 1 << 20
 
 
 def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anchor) -> Motion:
-    """The expression of one of the model's presets, one frame: `expression_preset(model.presets, ...)`.
+    """Return the expression of one of the model's presets, one frame: `expression_preset(model.presets, ...)`.
 
     Raises MotionError when the model has no expressions at all (the lip+pose variant), else as `expression_preset`.
     """
@@ -29,7 +29,7 @@ def motion_from_preset(model: EDTalk, emotion: str, strength: float, anchor: Anc
 def motion_from_timeline(
     model: EDTalk, text: str, anchor: Anchor, *, duration: float | None = None, fps: float = FPS
 ) -> Motion:
-    """An expression that changes over time, with the model's presets: `expression_timeline(text, model.presets, ...)`.
+    """Return an expression that changes over time: `expression_timeline(text, model.presets, ...)`.
 
     `duration` in seconds; by default until the last key is reached. Raises MotionError when the model has no
     expressions at all (the lip+pose variant), else as `expression_timeline`.
@@ -41,14 +41,15 @@ def motion_from_timeline(
 
 
 def motion_from_expression(model: EDTalk, text: str, own: Motion, duration: float, fps: float) -> Motion:
-    """The expression that a text asks for: an emotion, the file of a preset, or a timeline.
+    """Return the expression that a text describes: an emotion, the path of a preset, or a timeline.
 
     `text` is "own", an emotion with or without a strength ("happy:0.8"), the path of a preset file with or without
-    ":strength", a timeline (see `motion.timeline`), or the path of a text file that holds one. `own` is `Portrait.own`:
-    where strength 0 is. Gives one frame, but for a timeline as many as `duration` (seconds) has at `fps`.
+    ":strength", a timeline (see `motion.timeline`), or the path of a timeline in a text file. `own` is `Portrait.own`,
+    the expression at strength 0. The result has one frame; that of a timeline has round(duration * fps), with the
+    duration in seconds.
 
-    Raises ArgumentError for an unknown emotion or a strength out of range, MotionError for a file or timeline that is
-    wrong and for a model without expressions.
+    Raises ArgumentError for an unknown emotion or a strength out of range, MotionError for an invalid file or timeline
+    and for a model without expressions.
     """
     if not model.sizes.expression:
         raise MotionError(f"This is a lip+pose model: it has no expressions, so {text!r} means nothing to it.")
@@ -57,8 +58,8 @@ def motion_from_expression(model: EDTalk, text: str, own: Motion, duration: floa
         path = Path(file)
         if file_kind(path) in ("JSON", "a NumPy array (.npy)"):
             preset = load_preset(path)
-            wanted = parse_expression(f"{preset.name}{colon}{strength}")
-            return expression_preset({preset.name: preset.weights}, *wanted, own)
+            expression = parse_expression(f"{preset.name}{colon}{strength}")
+            return expression_preset({preset.name: preset.weights}, *expression, own)
         if colon:
             raise MotionError(f"{path} is no preset file, and only a preset takes a strength ({text!r}).")
         text = _read_text(path)

@@ -1,4 +1,4 @@
-"""Motion of a face that is seen: in a video, in frames that are no file, in a picture."""
+"""Motion of a face in a video file, in a stream of frames, or in a picture."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def motion_from_video(
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[Motion, VideoCrop]:
-    """The motion of a face in a video: its lip, pose and (if the model has one) expression, frame by frame.
+    """Read the motion of a face in a video: its lip, pose and (if the model has one) expression, frame by frame.
 
-    The video is brought to 25 fps by its time stamps, whatever its rate, and cut by one box for the whole clip, the
-    published driver-video crop. A frame in which the face is not seen is cut by the same box and counted, never an
-    error. Frames are read as they are needed; memory does not grow with the length.
+    The video is resampled to 25 fps by its time stamps, and cropped by one box for the full clip, the published
+    driver-video crop. A frame without the face is cropped by the same box and counted, never an error. Frames are
+    streamed; memory does not grow with the length.
 
     Args:
         model: any variant.
         path: a video file.
-        face: which one, when there are several (see `crop_video`).
-        box: (left, top, right, bottom) of the face over the whole clip in pixels, instead of looking for it.
-        crop: "auto" keeps a clip whole that is a face crop already, "box" always crops, "none" never looks for a face.
+        face: which face, when there are several (see `crop_video`).
+        box: (left, top, right, bottom) of the face over the full clip in pixels, instead of face detection.
+        crop: "auto" does not crop a clip that is a face crop already, "box" always crops, "none" detects no face.
         batch: frames read at once.
-        progress: counts the frames of the clip; where the face is searched first, each pass is half of a frame.
+        progress: counts the frames of the clip; with face detection, each of its two passes counts half a frame.
 
     Returns:
         The motion at 25 fps, and the crop: its `.box`, the `.frames` searched, how many were `.faceless`, a `.warning`.
 
     Raises:
-        VideoError: the file cannot be read as a video; one that is a preset or other data is told by name.
-        FaceError: there is no face, or not the one asked for.
+        VideoError: the file cannot be read as a video; the message names presets and other data files as such.
+        FaceError: there is no face, or the requested one does not exist.
         ArgumentError: an argument out of its range.
     """
     path = Path(path)
@@ -89,13 +89,14 @@ def motion_from_frames(
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[Motion, VideoCrop]:
-    """As `motion_from_video`, of frames that are no file.
+    """Read the motion of a face in a stream of frames; see `motion_from_video`.
 
     Args:
         model: any variant.
-        open_frames: opens the frames anew, (seconds, picture (H,W,3) uint8 RGB) in order; called once or twice.
-        duration: seconds that they last, to tell the progress of.
-        face: and the others: see `motion_from_video`.
+        open_frames: opens the frames from the start, (seconds, picture (H,W,3) uint8 RGB) in order; called once or
+            twice.
+        duration: their duration in seconds, for the progress.
+        face, box, crop, batch, progress: see `motion_from_video`.
     """
     check_whole(batch, "The batch", low=1, unit="frames")
     passes = 1 if box is not None or crop == "none" else 2
@@ -103,7 +104,7 @@ def motion_from_frames(
     searched = 0
 
     def report(done: int, frames: int) -> None:
-        # In frames of the clip, so that one that is gone through twice counts half each time.
+        # In frames of the clip: with two passes, each counts half.
         if progress:
             progress(done // passes, max(done // passes, frames))
 
@@ -137,10 +138,10 @@ def motion_from_frames(
 
 
 def motion_from_picture(model: EDTalk, picture: np.ndarray) -> Motion:
-    """The motion of a face in a picture: lip, pose and (if the model has one) expression, one frame.
+    """Read the motion of a face in a picture: lip, pose and (if the model has one) expression, one frame.
 
-    `picture` is a square crop (S,S,3) uint8 RGB of any size, as `crop_portrait` makes it. Use the motion as it is (to
-    take over a pose), or held to a length. Raises PictureError when it is not such a picture.
+    `picture` is a square crop (S,S,3) uint8 RGB of any size, as from `crop_portrait`. Use the motion directly (to
+    copy a pose), or held to a length. Raises PictureError for a picture of another shape or type.
     """
     with torch.inference_mode():
         lip, pose, expression = model.read_weights(picture_to_image(picture, model.sizes.resolution))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edtalk_core.errors import ArgumentError
-from edtalk_core.motion.length import LEADERS, SHORT_TRACKS, lasting, leader, result_length
+from edtalk_core.motion.length import LEADERS, SHORT_TRACKS, leader, length_of_duration, result_length
 from edtalk_core.motion.motion import TRACKS, Motion
 from edtalk_core.motion.operations import combine, fit
 
@@ -56,14 +56,14 @@ def test_a_leader_that_is_missing_is_named_with_those_there_are():
     ],
 )
 def test_seconds_are_rounded_to_frames_and_at_least_one(seconds, fps, frames, rate):
-    length = lasting(seconds, fps)
+    length = length_of_duration(seconds, fps)
     assert (length.seconds, length.frames, length.rate) == (seconds, frames, rate)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_seconds_that_are_none_are_refused(seconds):
     with pytest.raises(ArgumentError, match="duration"):
-        lasting(seconds, 25)
+        length_of_duration(seconds, 25)
 
 
 def test_a_result_lasts_as_its_leader_or_one_frame():

@@ -14,7 +14,7 @@ from edtalk_core.errors import ArgumentError
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video_writer import VideoWriter
-from edtalk_core.motion.length import lasting
+from edtalk_core.motion.length import length_of_duration
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.sources.assembly import assemble
@@ -33,7 +33,7 @@ from edtalk_core.sources.source import (
 from edtalk_core.sources.video import motion_from_video
 
 OWN = Motion(lip=torch.zeros(1, 20), pose=torch.full((1, 6), 0.25), expression=torch.full((1, 10), 0.5))
-LENGTH = lasting(1.0, 10)
+LENGTH = length_of_duration(1.0, 10)
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +181,9 @@ def test_tracks_of_different_sources_become_one_motion(model):
     from edtalk_core.model import Portrait
 
     portrait = Portrait(torch.zeros(1, 512), (), OWN)
-    made = assemble(model, portrait, {"lip": moving(20), "pose": OWN}, lasting(1.0, 25))
+    made = assemble(model, portrait, {"lip": moving(20), "pose": OWN}, length_of_duration(1.0, 25))
     assert (made.frames, made.fps) == (25, 25.0)
     assert list(made.tracks) == ["lip", "pose", "expression"]
     assert torch.equal(made.expression, OWN.expression.expand(25, -1))
-    still = assemble(model, portrait, {}, lasting(0.2, 25))
+    still = assemble(model, portrait, {}, length_of_duration(0.2, 25))
     assert still.equals(Motion(**{n: t.expand(5, -1) for n, t in OWN.tracks.items()}, fps=25.0))
