@@ -70,7 +70,7 @@ def test_perceptual_distance_sees_blur_that_l1_thinks_little_of(face: np.ndarray
 @pytest.mark.parametrize(
     ("other", "word"),
     [
-        (np.zeros((40, 48, 3), np.uint8), "one size"),
+        (np.zeros((40, 48, 3), np.uint8), "same size"),
         (np.zeros((48, 48, 3), np.float32), "uint8"),
         (np.zeros((48, 48), np.uint8), "uint8"),
     ],
