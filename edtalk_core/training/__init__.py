@@ -1,1 +1,1 @@
-"""Training of the whole paper: data preparation, losses, one module per stage, and the loop they share."""
+"""Training of all stages of the paper: settings, sampling, losses, a module per stage, and their common loop."""

@@ -19,25 +19,25 @@ from ..model import EDTalk
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .losses import perceptual_loss
 from .settings import AugmentedSettings, TrainingSettings
-from .speech_variations import between, paced_windows, vary_sound
+from .speech_variations import augment_sound, interpolate_rows, paced_windows
 from .stage import Stage, frozen
 from .typed_settings import Count, NotNegative, Positive
 
 logger = logging.getLogger("edtalk")
 
 SYNC_FRAMES = 5
-"""Frames that a mel window spans (0.2 s), as in Wav2Lip's SyncNet."""
+"""Number of frames that a mel window spans (0.2 s), as in Wav2Lip's SyncNet."""
 PACE = 0.15
-"""Speech is made faster or slower by up to e to the power of this."""
-MOST_EVENED = 2.5
-"""Factor by which a clip's mouth is enlarged or reduced at most: what hardly moves is mostly noise."""
+"""Largest logarithm of the random factor on the pace of speech."""
+MAX_AMPLITUDE_FACTOR = 2.5
+"""Largest factor by which `equal_amplitudes` scales a clip's lip weights: very small motion is mostly noise."""
 
 
 class SyncExpert(nn.Module):
-    """Whether mouth and sound belong together: cosine of an embedding of 5 frames of lip weights and of one mel window.
+    """Sync expert: cosine similarity between embeddings of 5 frames of lip weights and of a mel window.
 
-    Wav2Lip's SyncNet looks at pixels and its weights may not be shipped; this one looks at the weights, learns along,
-    and costs next to nothing.
+    Wav2Lip's SyncNet operates on pixels, and its weights may not be redistributed; this one operates on lip weights, is
+    trained jointly, and is very cheap.
     """
 
     def __init__(self, lip: int, width: int = 64) -> None:
@@ -58,13 +58,13 @@ class AudioToLipLosses:
     weights: NotNegative = 1.0
     """Squared error of the lip weights, in units of their deviation."""
     smoothness: NotNegative = 0.1
-    """Squared error of their differences from frame to frame."""
+    """Squared error of the differences between neighbouring frames."""
     image: NotNegative = 1.0
-    """L1 and perceptual loss of one rendered frame a sample."""
+    """L1 and perceptual loss of one rendered frame per sample."""
     sync: NotNegative = 0.1
-    """How little the sync expert believes that predicted lip weights belong to the sound."""
+    """Loss of the sync expert's judgement of predicted lip weights."""
     expert: NotNegative = 1.0
-    """The sync expert's own loss; it is there where "sync" counts."""
+    """The sync expert's own loss, used if the weight of "sync" is not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +78,15 @@ class AudioToLipSettings(AugmentedSettings):
     network_width: Positive = 1.0
     """Channels of a new audio encoder relative to the published ones."""
     measured_weights: bool = False
-    """Learn from the weights that landmarks measure instead of those that the model reads: steadier than what a young
-    encoder reads."""
+    """Learn from weights measured by landmarks instead of those that the model reads: less noisy than those of a partly
+    trained encoder."""
     lip_gain: Positive = 1.0
-    """Factor on the lip weights to learn, since a regression moves less than a mouth does."""
+    """Factor on the target lip weights, since a regression underestimates motion."""
     equal_amplitudes: bool = False
-    """Bring the mouths of all clips to the same amplitude: how far somebody opens the mouth cannot be heard, and a few
-    who open it wide would count for most."""
+    """Scale the lip weights of all clips to the same amplitude: how far a person opens the mouth cannot be heard, and a
+    few large amplitudes would dominate the loss."""
     align_sound: bool = False
-    """Bring clips whose sound is early or late in step first, by at most a quarter of a second."""
+    """Correct audio-video offsets of clips first, of at most a quarter of a second."""
     vgg_file: str = ""
     """File with torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients instead."""
     batch: Count = 4
@@ -95,9 +95,9 @@ class AudioToLipSettings(AugmentedSettings):
 
 
 class SpeechSampler:
-    """Draws consecutive frames of speech with the lip weights to learn for them, in step with the sound.
+    """Draws consecutive frames of speech with their target lip weights, in sync with the sound.
 
-    Raises EDTalkError where no clip with speech is long enough.
+    Raises EDTalkError when no clip with speech is long enough.
     """
 
     def __init__(self, model: EDTalk, settings: AudioToLipSettings) -> None:
@@ -106,18 +106,21 @@ class SpeechSampler:
         frames = settings.sequence_frames
         self.store.filter(lambda clip: len(clip) >= frames, f"at least {frames} frames")
         tracks = motion_tracks(model, ClipStore(settings.data), settings.measured_weights, settings.out)
-        spreads = {name: own["lip"].var(0).sum().sqrt() for name, own in tracks.items()}
-        usual = torch.stack([spreads[clip.info.name] for clip in self.store.clips]).median()
-        even = {
-            name: float((usual / spread).clamp(1 / MOST_EVENED, MOST_EVENED)) if settings.equal_amplitudes else 1.0
+        spreads = {name: weights["lip"].var(0).sum().sqrt() for name, weights in tracks.items()}
+        median = torch.stack([spreads[clip.info.name] for clip in self.store.clips]).median()
+        factors = {
+            name: float((median / spread).clamp(1 / MAX_AMPLITUDE_FACTOR, MAX_AMPLITUDE_FACTOR))
+            if settings.equal_amplitudes
+            else 1.0
             for name, spread in spreads.items()
         }
         self.tracks = {
-            name: {**own, "lip": own["lip"] * (settings.lip_gain * even[name])} for name, own in tracks.items()
+            name: {**weights, "lip": weights["lip"] * (settings.lip_gain * factors[name])}
+            for name, weights in tracks.items()
         }
-        """Weights to learn by clip and track."""
+        """Target weights by clip and track."""
         self.offsets = dict.fromkeys(self.tracks, 0)
-        """By how many frames the mouth comes after the sound, by clip."""
+        """Number of frames that the mouth is behind the sound, by clip."""
         if settings.align_sound:
             self._align()
         lips = [self.tracks[clip.info.name]["lip"] for clip in self.store.clips]
@@ -130,42 +133,42 @@ class SpeechSampler:
         lips = [self.tracks[clip.info.name]["lip"].numpy() for clip in clips]
         offsets, agreement = sound_offsets(windows, lips, [clip.info.person for clip in clips])
         for clip, offset in zip(clips, offsets, strict=True):
-            most = len(clip) - self.settings.sequence_frames
-            self.offsets[clip.info.name] = max(-most, min(most, offset))
+            limit = len(clip) - self.settings.sequence_frames
+            self.offsets[clip.info.name] = max(-limit, min(limit, offset))
         logger.info(
-            "Frames by which mouths come after their sound: %s. In step, mouths are heard with r = %.2f.",
+            "Frames by which mouths are behind their sound: %s. Corrected, lips are predicted with r = %.2f.",
             {name: offset for name, offset in self.offsets.items() if offset} or "none",
             agreement,
         )
 
     def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
-        """Mel windows (B,T,80,16), lip (B,T,lip), windows out of step (B,80,16), and frames for the image loss."""
+        """Draw a batch: mel windows (B,T,80,16), lip (B,T,lip), windows out of sync (B,80,16), and images."""
         rows = [self.sample(rng) for _ in range(samples)]
         if strength := self.settings.augmentation:
             for row in rows:
-                row["windows"] = torch.from_numpy(vary_sound(row["windows"].numpy(), rng, strength))
+                row["windows"] = torch.from_numpy(augment_sound(row["windows"].numpy(), rng, strength))
             for row in rows:
-                row["others"] = torch.from_numpy(vary_sound(row["others"][None].numpy(), rng, strength)[0])
+                row["unsynced"] = torch.from_numpy(augment_sound(row["unsynced"][None].numpy(), rng, strength)[0])
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
     def sample(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """One sample, its sound not varied yet."""
+        """Draw a sample, without augmentation of its sound."""
         settings, frames = self.settings, self.settings.sequence_frames
         clip = self.store.sample_clip(rng)
         tracks, offset = self.tracks[clip.info.name], self.offsets[clip.info.name]
         length = len(clip) - abs(offset)
         pace = float(np.exp(rng.uniform(-1, 1) * settings.augmentation * PACE))
         pace = min(pace, (length - 1) / max(frames - 1, 1))
-        # Places of the frames in the clip's sound, which is faster or slower speech; and in its pictures.
+        # Positions of the frames in the clip's sound, in frames of the clip, at the random pace.
         first = rng.uniform(0, length - 1 - pace * (frames - 1))
-        places = (first if pace != 1 else round(first)) + pace * np.arange(frames) + max(0, -offset)
-        middle = round(float(places[frames // 2]))
-        # Out of step by at least half a mel window, anywhere in the clip.
+        positions = (first if pace != 1 else round(first)) + pace * np.arange(frames) + max(0, -offset)
+        middle = round(float(positions[frames // 2]))
+        # Out of sync by at least half a mel window, anywhere in the clip.
         shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
         row = {
-            "windows": torch.from_numpy(paced_windows(clip, places, pace)),
-            "lip": torch.from_numpy(between(tracks["lip"].numpy(), places + offset)),
-            "others": torch.from_numpy(clip.mel_windows([int(rng.choice(shifts))])[0]),
+            "windows": torch.from_numpy(paced_windows(clip, positions, pace)),
+            "lip": torch.from_numpy(interpolate_rows(tracks["lip"].numpy(), positions + offset)),
+            "unsynced": torch.from_numpy(clip.mel_windows([int(rng.choice(shifts))])[0]),
         }
         if settings.losses.image:
             source, target = int(rng.integers(len(clip))), middle + offset
@@ -176,7 +179,7 @@ class SpeechSampler:
 
 
 class AudioToLipStage(Stage):
-    """L2 on weights, 0.1 x L2 on their differences, image reconstruction, sync loss."""
+    """Trains audio-to-lip by L2 on weights, L2 on their differences, image reconstruction and sync loss."""
 
     SETTINGS = AudioToLipSettings
     TRAINED = ("audio_to_lip.",)
@@ -190,7 +193,7 @@ class AudioToLipStage(Stage):
 
     @classmethod
     def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
-        """Add a new audio-to-lip network where there is none."""
+        """Add a new audio-to-lip network if the model has none."""
         assert isinstance(settings, AudioToLipSettings)
         if model.audio_to_lip is None:
             widths = tuple(max(8, round(width * settings.network_width)) for width in PUBLISHED_WIDTHS)
@@ -201,7 +204,7 @@ class AudioToLipStage(Stage):
         return self.sampler.draw(rng, self.settings.batch)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses weights, smoothness, image, sync, and that of the sync expert itself."""
+        """The losses "weights", "smoothness", "image", "sync" and "expert"."""
         assert self.model.audio_to_lip is not None
         windows, lip = batch["windows"], batch["lip"]
         spread = self.sampler.spread.to(lip)
@@ -220,9 +223,9 @@ class AudioToLipStage(Stage):
             losses["image"] = F.l1_loss(image, batch["targets"]) + self.perceptual(image, batch["targets"])
         if self.expert is not None:
             around = slice(middle - SYNC_FRAMES // 2, middle + SYNC_FRAMES // 2 + 1)
-            in_step = self.expert(lip[:, around] / spread, windows[:, middle])
-            out_of_step = self.expert(lip[:, around] / spread, batch["others"])
-            losses["expert"] = F.softplus(-in_step).mean() + F.softplus(out_of_step).mean()
+            in_sync = self.expert(lip[:, around] / spread, windows[:, middle])
+            out_of_sync = self.expert(lip[:, around] / spread, batch["unsynced"])
+            losses["expert"] = F.softplus(-in_sync).mean() + F.softplus(out_of_sync).mean()
             judged = frozen(self.expert, predicted[:, around] / spread, windows[:, middle])
             losses["sync"] = F.softplus(-judged).mean()
         return losses

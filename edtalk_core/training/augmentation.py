@@ -1,4 +1,4 @@
-"""Random views of frames, as portraits vary."""
+"""Random augmentation of frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..media.picture import pictures_to_images
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random view for all frames of a sample: mirror, zoom, stretch, turn, shift, colour, as portraits vary."""
+    """An augmentation of all frames of a sample: mirror, zoom, stretch, rotation, shift, colour."""
 
     mirror: bool
     zoom: float
     stretch: float
-    """Width over height, against the picture's own: faces differ by it."""
+    """Factor on the ratio of width to height, in which faces differ."""
     turn: float
     """Radians, clockwise in the picture."""
     shift: tuple[float, float]
@@ -28,7 +28,7 @@ class Augmentation:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> Augmentation:
-        """`strength` 0 gives the picture as it is."""
+        """Draw random parameters; `strength` 0 leaves pictures unchanged."""
         return cls(
             mirror=bool(strength > 0 and rng.random() < 0.5),
             zoom=float(np.exp(strength * rng.uniform(-0.12, 0.15))),
@@ -48,22 +48,24 @@ class Augmentation:
         return np.column_stack([turn, target + np.multiply(self.shift, size) - turn @ [centre, centre]])
 
     def apply(self, clip: Clip, index: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Image (3,size,size) in [-1,1] and landmarks (68,2) in normalised coordinates of grid_sample, [-1,1].
+        """Augment a frame: image (3,size,size) in [-1,1] and landmarks (68,2) in grid_sample coordinates, [-1,1].
 
         Raises EDTalkError for a clip of smaller frames.
         """
         import cv2
 
         clip.require_size(size)
-        read = min(clip.size, 2 * size)
-        frame = clip.frame(index, read)
+        decoded_size = min(clip.size, 2 * size)
+        frame = clip.frame(index, decoded_size)
         matrix = self.matrix(clip.size, size)
-        # From pixels of the stored crop to pixels of the smaller picture that was read.
-        ratio = clip.size / read
-        reading = matrix.copy()
-        reading[:, 2] += matrix[:, :2] @ np.full(2, (ratio - 1) / 2)
-        reading[:, :2] *= ratio
-        view = cv2.warpAffine(frame, reading, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        # From pixels of the stored crop to those of the smaller decoded picture.
+        ratio = clip.size / decoded_size
+        decoded_matrix = matrix.copy()
+        decoded_matrix[:, 2] += matrix[:, :2] @ np.full(2, (ratio - 1) / 2)
+        decoded_matrix[:, :2] *= ratio
+        view = cv2.warpAffine(
+            frame, decoded_matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         image = pictures_to_images(view).numpy()
         image = np.clip(image * self.gain[:, None, None] + self.offset[:, None, None], -1, 1)
         points = clip.landmarks[index] @ matrix[:, :2].T + matrix[:, 2]

@@ -23,12 +23,12 @@ CHECKPOINT_COUNT = 2
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
-    """The checkpoint of a step in a run's folder."""
+    """Path of the checkpoint of a step in a run's folder."""
     return out / f"checkpoint-{step:06d}.safetensors"
 
 
 def latest_checkpoint(out: Path) -> Path | None:
-    """The newest checkpoint of a run's folder."""
+    """Newest checkpoint of a run's folder; None if there is none."""
     checkpoints = sorted(out.glob("checkpoint-*.safetensors"))
     return checkpoints[-1] if checkpoints else None
 
@@ -42,7 +42,7 @@ def save_training(
     average: dict[str, Tensor],
     settings: TrainingSettings,
 ) -> Path:
-    """Write `checkpoint-STEP.safetensors` at once and drop the oldest."""
+    """Write `checkpoint-STEP.safetensors` atomically and delete the oldest."""
     from safetensors.torch import save_file
 
     tensors = {name: value.detach() for name, value in model.state_dict().items()}
@@ -73,18 +73,18 @@ def load_training(
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],
 ) -> int:
-    """Put a checkpoint's state back and return its step. Raises EDTalkError when it belongs to another run."""
+    """Restore a checkpoint's state and return its step. Raises EDTalkError when it belongs to another run."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
-            wanted = {f"training.weight.{name}" for name in parameters}
+            expected = {f"training.weight.{name}" for name in parameters}
             stored = {name for name in names if name.startswith("training.weight.")}
-            if wanted != stored:
+            if expected != stored:
                 raise EDTalkError(
-                    f"{path} is a checkpoint of other trained tensors ({len(stored)} instead of {len(wanted)}): train "
-                    "into another folder, or delete this one to start over."
+                    f"{path} is a checkpoint of other trained tensors ({len(stored)} instead of {len(expected)}): "
+                    "train into another folder, or delete this one to start over."
                 )
             own = model.state_dict()
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Losses over time: losses.csv, the same as a picture (losses.png), and TensorBoard where it is installed."""
+"""Loss curves: losses.csv, their plot losses.png, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = 3
 
 
 class LossCurves:
-    """The loss curves of a run's folder. A run that resumes at `step` goes on in the same files."""
+    """The loss curves of a run's folder. A run resumed at `step` appends to the same files."""
 
     def __init__(self, out: Path, step: int) -> None:
         self.path = out / "losses.csv"
@@ -46,7 +46,7 @@ class LossCurves:
             self._writer = None
 
     def add(self, step: int, losses: dict[str, Tensor], seconds: float) -> None:
-        """Count in the scalar losses of a step that took some seconds."""
+        """Add the scalar losses and the duration of a step."""
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(loss.detach())
         self._seconds += seconds
@@ -74,9 +74,9 @@ class LossCurves:
 
 
 def read_curves(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Steps (N,) and the columns (N,) of a losses.csv by name; a line that was cut off is left out."""
+    """Read steps (N,) and columns (N,) by name from a losses.csv; a truncated last line is ignored."""
     text = path.read_text()
-    # What follows the last line's end was cut off while it was written.
+    # Text after the last newline is a line that was not completely written.
     header, *lines = csv.reader(text[: text.rfind("\n") + 1].splitlines())
     rows = [[float(value) for value in line] for line in lines]
     table = np.array(rows, np.float64).reshape(len(rows), len(header))
@@ -84,7 +84,7 @@ def read_curves(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.flo
 
 
 def draw_curves(steps: NDArray[np.int64], columns: dict[str, NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """Loss curves (N,) each as a picture (H,W,3): a panel each, logarithmic where all values are positive.
+    """Plot loss curves (N,) as a picture (H,W,3): a panel each, logarithmic where all values are positive.
 
     Thin: each row; thick: a running mean over a tenth of the run.
     """
@@ -106,8 +106,8 @@ def draw_curves(steps: NDArray[np.int64], columns: dict[str, NDArray[np.float64]
         x, y = steps[good], values[good]
         if len(y):
             logarithmic = bool((y > 0).all())
-            shown = np.log10(y) if logarithmic else y
-            low, high = float(shown.min()), float(shown.max())
+            plotted = np.log10(y) if logarithmic else y
+            low, high = float(plotted.min()), float(plotted.max())
             margin = 0.05 * (high - low) or 0.5
             low, high = low - margin, high + margin
             write(panel, f"{name}: {y[-1]:.4g}{' (log)' if logarithmic else ''}", _LEFT, 20, black)
@@ -123,8 +123,8 @@ def draw_curves(steps: NDArray[np.int64], columns: dict[str, NDArray[np.float64]
             across = _LEFT + (x - x[0]) / span * (width - _LEFT - _RIGHT)
             window = max(1, len(y) // 10)
             kernel = np.ones(window) / window
-            padded = np.pad(shown, (window // 2, window - 1 - window // 2), mode="edge")
-            for curve, colour, thickness in ((shown, pale, 1), (np.convolve(padded, kernel, "valid"), blue, 2)):
+            padded = np.pad(plotted, (window // 2, window - 1 - window // 2), mode="edge")
+            for curve, colour, thickness in ((plotted, pale, 1), (np.convolve(padded, kernel, "valid"), blue, 2)):
                 down = height - _BOTTOM - (curve - low) / (high - low) * (height - _TOP - _BOTTOM)
                 points = np.stack([across, down], 1).round().astype(np.int32)[:, None]
                 cv2.polylines(panel, [points], isClosed=False, color=colour, thickness=thickness, lineType=cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Variations of samples by the 3D face: everybody shows every expression, with flows that are known exactly."""
+"""Sample variations by the 3D face model: any expression for any person, with exact ground-truth flow."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..face.landmarks import JAW
 from .sampling import Array, Random, Sample, Variation
 
 EMOTION_SHARE, SINGLE_SHARE, BLINK_SHARE = 0.35, 0.25, 0.25
-"""Shares of drawn expressions that are emotions, single bases, and blinks, which are small and rare; the rest are a few
-bases at once."""
+"""Shares of random expressions that are emotions, single bases, and blinks, which are otherwise small and rare; the
+rest combine a few bases."""
 SOURCE_SHARE, WIDEST_LIDS = 0.4, 0.25
-"""Share of exact warps whose portrait is warped as well; its eyes stay open, since nothing shows what lids hide."""
+"""Share of exact warps whose portrait is warped as well, and the limit of its lids: closed eyes could not be opened."""
 NOISE = 0.08
 
 
 def draw_amounts(rng: Random) -> NDArray[np.floating[Any]]:
-    """Amounts (10,) of EXPRESSION_BASES of a random expression, of which 0 is as the face is."""
+    """Draw amounts (10,) of EXPRESSION_BASES for a random expression, relative to that of the face."""
     amounts: NDArray[np.floating[Any]] = np.zeros(len(EXPRESSION_BASES))
     kind = rng.random()
     if kind < EMOTION_SHARE:
@@ -34,14 +34,14 @@ def draw_amounts(rng: Random) -> NDArray[np.floating[Any]]:
         amounts[int(rng.integers(len(amounts)))] = rng.uniform(-0.3, 1.2) * (rng.random() < 0.4)
         amounts[LIDS] = rng.uniform(0.4, 1.1)
     else:
-        some = rng.choice(len(amounts), int(rng.integers(2, 5)), replace=False)
-        amounts[some] = rng.uniform(-0.3, 1.2, len(some))
+        bases = rng.choice(len(amounts), int(rng.integers(2, 5)), replace=False)
+        amounts[bases] = rng.uniform(-0.3, 1.2, len(bases))
     amounts[LIDS] = np.clip(amounts[LIDS], -2.0, 1.1)
     return amounts
 
 
 def warped_expression(share: float) -> Variation:
-    """Warps the second frame of a share of the samples to another expression, which its weights then say."""
+    """Variation that warps the second frame of a share of the samples to another expression and updates its weights."""
 
     def vary(sample: Sample, rng: Random) -> bool:
         if not rng.random() < share:
@@ -50,7 +50,7 @@ def warped_expression(share: float) -> Variation:
         face = posed_face(sample.landmarks[1], sample.images.shape[-1])
         rest, target = face.vertices(np.zeros_like(amounts)), face.vertices(amounts)
         sample.images[1] = warp_image(sample.images[1], rest, target)
-        sample.landmarks[1] += moved_landmarks(rest, target, sample.images.shape[-1])
+        sample.landmarks[1] += landmark_displacements(rest, target, sample.images.shape[-1])
         sample.weights["expression"][1] += UNIT * amounts.astype(np.float32)
         return True
 
@@ -58,7 +58,7 @@ def warped_expression(share: float) -> Variation:
 
 
 def exact_warp(share: float) -> Variation:
-    """Makes of a share of the samples one frame in two expressions, the flow between which is known exactly."""
+    """Variation that turns a share of the samples into one frame in two expressions, with their exact flow."""
 
     def vary(sample: Sample, rng: Random) -> bool:
         if not rng.random() < share:
@@ -75,7 +75,7 @@ def exact_warp(share: float) -> Variation:
         for frame, amounts in enumerate((source, target)):
             vertices = face.vertices(amounts)
             sample.images[frame] = warp_image(image, rest, vertices)
-            sample.landmarks[frame] = landmarks + moved_landmarks(rest, vertices, size)
+            sample.landmarks[frame] = landmarks + landmark_displacements(rest, vertices, size)
         for weights in sample.weights.values():
             weights[1] = weights[0]
         sample.weights["expression"] += UNIT * np.stack([source, target]).astype(np.float32)
@@ -90,12 +90,12 @@ def exact_warp(share: float) -> Variation:
 
 
 def posed_face(landmarks: Array, size: int) -> PosedFace:
-    """The mesh over a picture (size,size) by its landmarks (68,2) in [-1,1]; vertices are in its pixels."""
+    """Fit the mesh to the landmarks (68,2) in [-1,1] of a picture (size,size); vertices are in its pixels."""
     return PosedFace.of(fit_face(((landmarks.astype(np.float64) + 1) * size - 1)[None] / 2))
 
 
 def warp_image(image: Array, source: Array, target: Array) -> Array:
-    """An image (3,S,S) of the vertices (V,3) `source`, warped so that they come to lie at `target`."""
+    """Warp an image (3,S,S) so that the vertices `source` (V,3) move to `target`."""
     if source is target or np.array_equal(source, target):
         return image
     picture = np.ascontiguousarray(image.transpose(1, 2, 0))
@@ -103,8 +103,8 @@ def warp_image(image: Array, source: Array, target: Array) -> Array:
     return np.ascontiguousarray(warped.clip(-1, 1).transpose(2, 0, 1), np.float32)
 
 
-def moved_landmarks(source: Array, target: Array, size: int) -> Array:
-    """By how much landmarks (68,2) in [-1,1] move with the mesh; the jaw's, which lie on the outline, stay."""
-    moved = (target - source)[face_model().landmarks, :2] * 2 / size
-    moved[JAW] = 0
-    return np.asarray(moved, np.float32)
+def landmark_displacements(source: Array, target: Array, size: int) -> Array:
+    """Displacements of landmarks (68,2) in [-1,1] with the mesh; those of the jaw, on the outline, stay."""
+    displacements = (target - source)[face_model().landmarks, :2] * 2 / size
+    displacements[JAW] = 0
+    return np.asarray(displacements, np.float32)

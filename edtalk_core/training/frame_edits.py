@@ -1,4 +1,4 @@
-"""Frames that were never filmed: "A with the mouth of B" (supplement 3.3, Fig. 9), and A with landmarks moved."""
+"""Synthetic frames: "A with the mouth of B" (supplement 3.3, Fig. 9), and frames with moved landmarks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from ..face.landmarks import BROWS, CHIN, LOWER_JAW, MOUTH, NOSE_BASE, NOSE_WINGS, STABLE, indices
 
 _LOWER_FACE = indices(LOWER_JAW, NOSE_WINGS, MOUTH)
-"""Jaw, base of the nose, lips: what moves with the mouth."""
+"""Landmarks that move with the mouth: jaw, base of the nose, lips."""
 JAW_DROP = 0.2
-"""How far a jaw drops and brows rise, in shares of the way from the nose to the chin."""
+"""Distance by which a jaw drops and brows rise, relative to the distance from nose to chin."""
 WARP_SIZE = 64
-"""Side at which a warp is computed; finer, landmarks have nothing to say."""
+"""Side at which a warp is computed; landmarks contain no finer detail."""
 _MOVING = indices(LOWER_JAW, MOUTH)
 
 
 def still_part(points: NDArray[np.floating[Any]], size: int, moving: str) -> NDArray[np.float32]:
-    """Where nothing moves when lips do, or expressions: 1 there, softly 0 in the part of the face that does.
+    """Mask of the part of a frame that lips, or expressions, do not move: 1 there, with a soft edge to 0.
 
     `points`: landmarks (68,2) in [-1,1]. `moving`: "lip", the lower face and as far below it as a jaw drops, or
     "expression", that and the rest of the face up to as far above the brows as they rise. Returns (size,size).
@@ -29,15 +29,15 @@ def still_part(points: NDArray[np.floating[Any]], size: int, moving: str) -> NDA
     hull = [own[_LOWER_FACE], own[_LOWER_FACE] + JAW_DROP * down]
     if moving == "expression":
         hull += [own, own[BROWS] - JAW_DROP * down]
-    return np.asarray(1 - filled(np.concatenate(hull), size), np.float32)
+    return np.asarray(1 - hull_mask(np.concatenate(hull), size), np.float32)
 
 
 def move_landmarks(
     image: NDArray[np.float32], points: NDArray[np.floating[Any]], moved: NDArray[np.floating[Any]]
 ) -> NDArray[np.float32]:
-    """A picture (3,S,S) warped so that landmarks (68,2) in [-1,1] come to lie where they were `moved` to.
+    """Warp a picture (3,S,S) so that its landmarks (68,2) in [-1,1] move to `moved`.
 
-    What lies between them moves by the mean of their ways, weighed by distance; the picture's rim stays.
+    Displacements are interpolated by inverse distance; the picture's border stays.
     """
     import cv2
 
@@ -65,13 +65,16 @@ def move_landmarks(
 
 
 def match_colours(image: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A picture (3,S,S) with the mean and the deviation of each colour of another."""
-    means, spreads = ([kind(one, axis=(1, 2), keepdims=True) for one in (image, other)] for kind in (np.mean, np.std))
+    """Match the mean and standard deviation of a picture's colours (3,S,S) to those of another."""
+    means, spreads = (
+        [statistic(picture, axis=(1, 2), keepdims=True) for picture in (image, other)]
+        for statistic in (np.mean, np.std)
+    )
     return np.asarray((image - means[0]) * (spreads[1] / np.maximum(spreads[0], 1e-3)) + means[1], np.float32)
 
 
-def filled(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
-    """The convex hull of points (N,2), in pixels, as a soft mask (size,size)."""
+def hull_mask(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
+    """Soft mask (size,size) of the convex hull of points (N,2), in pixels."""
     import cv2
 
     mask: NDArray[np.float32] = np.zeros((size, size), np.float32)
@@ -84,8 +87,7 @@ def swap_mouth(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Put the mouth of `other` onto `image`: (3,S,S) each, with landmarks (68,2) in [-1,1]; returns the same of both.
 
-    The other frame is moved over by a similarity transform of nose and eye corners, and blended in softly over the
-    lower face.
+    The other frame is aligned by a similarity transform of nose and eye corners, and blended in over the lower face.
     """
     import cv2
 
@@ -98,7 +100,7 @@ def swap_mouth(
     warped = cv2.warpAffine(
         np.ascontiguousarray(other.transpose(1, 2, 0)), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE
     )
-    mask = filled(np.concatenate([own[_LOWER_FACE], moved[_LOWER_FACE]]), size)[:, :, None]
+    mask = hull_mask(np.concatenate([own[_LOWER_FACE], moved[_LOWER_FACE]]), size)[:, :, None]
     mixed = image.transpose(1, 2, 0) * (1 - mask) + warped * mask
     landmarks = own.copy()
     landmarks[_MOVING] = moved[_MOVING]

@@ -1,4 +1,4 @@
-"""Losses between a rendered image and the frame it should be, and of the flows that made it."""
+"""Losses of a rendered image and its flows against the target frame."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .stage import frozen
 from .typed_settings import NotNegative
 
 FLOW_SIZE = 64
-"""Side at which the landmarks' flow is computed; finer, it has nothing more to say."""
+"""Side at which the landmarks' flow is computed; 68 points contain no finer detail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLossWeights:
-    """Weights of the losses of a rendered image; one of 0 is not computed."""
+    """Weights of the losses of a rendered image; a loss of weight 0 is not computed."""
 
     l1: NotNegative = 1.0
     """Absolute difference over three sizes, see `PixelWeights`."""
     perceptual: NotNegative = 1.0
-    """Differences of what VGG-19 (`vgg_file`), or else oriented gradients, see."""
+    """Difference of features: of VGG-19 (`vgg_file`), or of oriented gradients without it."""
     flow: NotNegative = 0.0
-    """Distance of the generator's flow from the one that landmarks tell, in pixels of 256 (our small-data recipe)."""
+    """Distance of the generator's flow from the flow of the landmarks, in pixels of 256 (our small-data recipe)."""
     exact_flow: NotNegative = 0.0
     """Distance of the generator's flow from that of exact warps, at its three finest sizes, in pixels of 256
     (`sampling.exact_warp_share`; our small-data recipe)."""
@@ -47,24 +47,24 @@ class ImageLossWeights:
     adversarial: NotNegative = 0.0
     """Non-saturating loss against a discriminator, as LIA."""
     discriminator: NotNegative = 1.0
-    """The discriminator's own loss; it is there where "adversarial" counts."""
+    """The discriminator's own loss, used if the weight of "adversarial" is not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelWeights:
-    """How much more pixels of a part of the face count in L1: 4 for five times as much."""
+    """Additional weights in L1 of pixels in parts of the face: 4 means five times the weight."""
 
     mouth: NotNegative = 4.0
-    """How much more pixels in and around the mouth count in L1."""
+    """Additional weight of pixels in and around the mouth."""
     eyes: NotNegative = 2.0
-    """How much more pixels in and around the eyes count in L1."""
+    """Additional weight of pixels in and around the eyes."""
     between_lips: NotNegative = 0.0
-    """How much more pixels between the lips count in L1: often nothing in the source can be moved there."""
+    """Additional weight of pixels between the lips, where often nothing in the source can be moved to."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """Rendered images and what they should be."""
+    """Rendered images and their targets."""
 
     image: Tensor
     """(B,3,S,S) in float32, not clamped."""
@@ -73,20 +73,20 @@ class Rendering:
     flows: list[Tensor]
     """Raw flow (B,3,n,n) of each level."""
     source_landmarks: Tensor
-    """Of the portrait (B,68,2) in [-1,1]."""
+    """Landmarks of the portrait (B,68,2) in [-1,1]."""
     landmarks: Tensor
-    """Of the target."""
+    """Landmarks of the target (B,68,2) in [-1,1]."""
     exact_flow: Tensor | None = None
-    """(B,2,S,S): where each pixel of the target lies in the portrait, in [-1,1]; NaN where it is unknown."""
+    """(B,2,S,S): position in the portrait of each pixel of the target, in [-1,1]; NaN for samples without it."""
 
 
 class ImageLosses(nn.Module):
-    """The losses of IMAGE_LOSSES, and the networks that they need.
+    """Computes the losses of IMAGE_LOSSES, with the networks that they need.
 
     Args:
         pixel_weights: for L1.
         vgg_file: torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients.
-        adversary: the sizes of the model that a discriminator is needed for, if one is.
+        adversary: sizes of the model if a discriminator is needed, else None.
     """
 
     def __init__(self, pixel_weights: PixelWeights, vgg_file: str = "", adversary: ModelSizes | None = None) -> None:
@@ -95,16 +95,16 @@ class ImageLosses(nn.Module):
         self.perceptual = perceptual_loss(vgg_file)
         self.discriminator: Encoder | None = None
         if adversary is not None:
-            # LIA's discriminator is its encoder's trunk with one number at the end.
+            # LIA's discriminator is its encoder's trunk with a scalar output.
             self.discriminator = Encoder(ModelSizes(**{**adversary.__dict__, "style": 1}))
 
     def forward(self, rendering: Rendering, weights: ImageLossWeights) -> dict[str, Tensor]:
-        """The losses that count, unweighted, by name."""
-        return {name: IMAGE_LOSSES[name](self, rendering) for name in counting(weights)}
+        """The active losses, unweighted, by name."""
+        return {name: IMAGE_LOSSES[name](self, rendering) for name in active_losses(weights)}
 
 
-def counting(weights: ImageLossWeights) -> list[str]:
-    """Names of the image losses that count."""
+def active_losses(weights: ImageLossWeights) -> list[str]:
+    """Names of the image losses with a weight other than 0."""
     return [
         name for name in IMAGE_LOSSES if getattr(weights, name) and (name != "discriminator" or weights.adversarial)
     ]
@@ -128,7 +128,7 @@ def _flow(losses: ImageLosses, rendering: Rendering) -> Tensor:
     points = min(size, FLOW_SIZE)
     grid, confidence = landmark_flow(rendering.source_landmarks, rendering.landmarks, points)
     levels = [flow for flow in rendering.flows if min(16, size) <= flow.shape[-1] <= points]
-    # Mouth, eyes and brows have means of their own, or the rest of the face would drown them.
+    # Mouth, eyes and brows have separate means, or the rest of the face would dominate.
     parts = [landmark_weight(rendering.landmarks, points, part, 0.02, 1.0) - 1 for part in (MOUTH, EYES, BROWS)]
     total = sum(
         (flow_loss(flow, grid, part) for flow in levels for part in (confidence, *parts)),
@@ -140,8 +140,8 @@ def _flow(losses: ImageLosses, rendering: Rendering) -> Tensor:
 def _exact_flow(losses: ImageLosses, rendering: Rendering) -> Tensor:
     if rendering.exact_flow is None:
         raise ArgumentError(
-            "The loss exact_flow counts, and no sample has an exact flow: set sampling.exact_warp_share (a stage that "
-            "trains expressions has it), or losses.exact_flow to 0."
+            "The loss exact_flow has a weight, but no sample has an exact flow: set sampling.exact_warp_share (in a "
+            "stage that trains expressions), or losses.exact_flow to 0."
         )
     total, size = rendering.image.new_zeros(()), rendering.image.shape[-1]
     known = ~torch.isnan(rendering.exact_flow).flatten(1).any(1)
@@ -178,4 +178,4 @@ IMAGE_LOSSES: dict[str, Callable[[ImageLosses, Rendering], Tensor]] = {
     "adversarial": _adversarial,
     "discriminator": _discriminator,
 }
-"""The losses of a rendered image by the name of their weight."""
+"""Losses of a rendered image by the name of their weight."""

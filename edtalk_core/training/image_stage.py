@@ -1,4 +1,4 @@
-"""Shared parts of the stages that look at images: settings, the sampler of frames, the loss of read weights."""
+"""Common parts of the image stages: settings, frame sampler, loss of the weights that the encoder reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .sampling import (
     PairSampling,
     Variation,
     new_expression,
-    one_clip,
+    single_clip,
     swapped_mouth,
     weights_measure,
 )
@@ -36,21 +36,21 @@ LIP_AND_POSE = ("fc.", "lip_fc.", "pose_fc.", "direction_lipnonlip.")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStageSettings(AugmentedSettings):
-    """Settings of all stages that look at images."""
+    """Settings of all image stages."""
 
     sampling: PairSampling = PairSampling()
     pixel_weights: PixelWeights = PixelWeights()
     vgg_file: str = ""
     """File with torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients instead."""
     expression_measure: Literal["landmarks", "face-model"] = "landmarks"
-    """What measured expression weights say: principal components of what landmarks do, or how much of each named base
-    of the 3D face there is (`face_model.EXPRESSION_BASES`)."""
+    """Meaning of measured expression weights: principal components of landmarks, or amounts of the named bases of the
+    3D face (`face_model.EXPRESSION_BASES`)."""
     fit_heads: bool = False
     """At the start, fit the heads to the landmarks and tie them to the banks (see `initialisation.fit_heads`)."""
 
 
 def expression_motion(model: EDTalk, settings: ImageStageSettings, clips: Sequence[Clip]) -> LandmarkMotion:
-    """What measures weights as the settings ask. Raises ArgumentError for an expression bank that it cannot tell."""
+    """Create the measurement of weights for the settings. Raises ArgumentError for an unsuitable expression bank."""
     kind = FaceMotion if settings.expression_measure == "face-model" else LandmarkMotion
     return kind(clips, model.sizes.lip, model.sizes.expression)
 
@@ -64,9 +64,9 @@ def frame_sampler(
     measured: bool,
     emotional: tuple[float, ChooseClips] | None = None,
 ) -> FrameSampler:
-    """The sampler that settings ask for, of clips of a store.
+    """Create the frame sampler for the settings and a store.
 
-    `measured`: samples have the weights that landmarks measure, which new expressions need in any case.
+    `measured`: samples have weights measured by landmarks, which new expressions need in any case.
     """
     sampling, variations = settings.sampling, list[Variation]()
     by_face_model = settings.expression_measure == "face-model"
@@ -86,7 +86,7 @@ def frame_sampler(
     elif sampling.new_expression_share and motion is not None:
         variations.append(new_expression(sampling.new_expression_share, motion, store.clips))
     return FrameSampler(
-        one_clip(store),
+        single_clip(store),
         sampling,
         frames=frames,
         resolution=settings.resolution,
@@ -98,9 +98,9 @@ def frame_sampler(
 
 
 def reading_loss(read: Mapping[str, Tensor], measured: Mapping[str, Tensor]) -> Tensor:
-    """How far weights (B,bases) by track are from what landmarks measure (our small-data recipe).
+    """Loss between weights (B,bases) by track and those that landmarks measure (our small-data recipe).
 
-    Smooth L1 in units of SPREAD, summed over bases. The mouth counts more: it is small in the picture and learned last.
+    Smooth L1 in units of SPREAD, summed over bases. The mouth has a higher weight: it is small and learned last.
     """
     losses = []
     for name, weights in read.items():

@@ -1,7 +1,7 @@
-"""How a model starts: as an identity copy, and grown to twice its resolution without forgetting.
+"""Initialisation: a new model as an identity copy, and growing a trained model to twice its resolution.
 
-A generator that begins by copying the portrait's own pixels only has to learn where to move them. That is sharp from
-the first step and holds at whatever resolution is grown later; a usual start spends thousands of steps on a blur.
+A generator that starts by copying the portrait's pixels only has to learn where to move them. It is sharp from the
+first step, also after growing; with a random initialisation the images are blurred for thousands of steps.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..networks.sizes import ModelSizes
 from ..parts import PARTS
 
 RIDGE = 0.01
-"""Of the mean variance of the latent's components."""
+"""Ridge relative to the mean variance of the latent's components."""
 BETWEEN_CLIPS = 0.5
 
 OPEN_MASK = 4.0
-"""Mask before the sigmoid at which 98 % of the warped feature passes."""
+"""Mask logit at which 98 % of the warped feature passes."""
 
 
 @torch.no_grad()
 def identity_copy(model: EDTalk) -> None:
-    """Let the finest feature carry RGB and the finest `to_rgb` read it back; no motion, coarser levels silent."""
+    """Make the finest feature hold RGB and the finest `to_rgb` decode it; no motion, coarser levels output zero."""
     _carry_rgb(model.enc["net_app"])
     for to_rgb, to_flow in zip(model.dec.to_rgbs, model.dec.to_flows, strict=True):
         _silence(to_rgb)
@@ -44,31 +44,31 @@ def identity_copy(model: EDTalk) -> None:
     if model.sizes.expression:
         for eem in model.dec.fineadainresblock:
             _silence_eem(eem)
-        # Until the expression is trained it says nothing, rather than noise.
+        # Until the expression is trained its weights are zero, rather than noise.
         model.exp_fc[-1].weight.zero_()
 
 
 @torch.no_grad()
 def fit_heads(model: EDTalk, clips: Sequence[Clip], motion: LandmarkMotion, frames: int = 40) -> None:
-    """Let the heads read what `motion` measures as well as anything linear can, by ridge regression, and tie them.
+    """Fit the heads to the measurements of `motion` by ridge regression, and tie them to the banks.
 
-    Of each clip `frames` frames count, evenly spaced. What changes within a clip counts most: between clips, people
-    differ by more than motion.
+    Uses `frames` evenly spaced frames of each clip. Variation within clips has the higher weight: clips also differ in
+    identity.
     """
     sizes = model.sizes
     inputs: list[Tensor] = []
     targets: list[Tensor] = []
     for clip in clips:
-        chosen = np.unique(np.linspace(0, len(clip) - 1, frames).astype(int))
-        pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in chosen])
+        indexes = np.unique(np.linspace(0, len(clip) - 1, frames).astype(int))
+        pictures = np.stack([clip.frame(int(index), sizes.resolution) for index in indexes])
         latent = model.enc["net_app"].latent(pictures_to_images(pictures).to(model.device)).double().cpu()
-        measured = motion.measure(clip.points[chosen], clip.info.name)
+        measured = motion.measure(clip.points[indexes], clip.info.name)
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
         ).double()
         for values, rows in ((latent, inputs), (target, targets)):
             mean = values.mean(0, keepdim=True)
-            rows += [values - mean, mean * (BETWEEN_CLIPS * len(chosen) ** 0.5)]
+            rows += [values - mean, mean * (BETWEEN_CLIPS * len(indexes) ** 0.5)]
     x, y = torch.cat(inputs), torch.cat(targets)
     gram = x.T @ x
     weights = torch.linalg.solve(gram + RIDGE * gram.diagonal().mean() * torch.eye(len(gram)), x.T @ y).float()
@@ -89,11 +89,11 @@ def _heads(model: EDTalk) -> list[nn.Sequential]:
 
 @torch.no_grad()
 def tie_heads(model: EDTalk) -> None:
-    """Let the identity latent hold minus what the heads read, exactly, without changing what they read.
+    """Make the identity latent's components along the banks exactly minus the heads' weights, which stay unchanged.
 
     Along the banks, the style latent is then the motion from portrait to driver, and a portrait driven by its own
-    weights stands still to the last bit. All heads are linear: what they read, less its constant, moves into the
-    encoder's last layer, and they become the bank itself.
+    weights is reproduced exactly. All heads are linear: their map, without its constant, is moved into the encoder's
+    last layer, and the heads become the bank itself.
     """
     q = model.bank()
     identity = torch.eye(model.sizes.style, device=q.device)
@@ -137,7 +137,7 @@ def _read_rgb(to_rgb: ToRGB) -> None:
 
 
 def _silence_eem(eem: EEM) -> None:
-    """EEM adds AdaIN(conv(feature)): let it start with nothing added."""
+    """EEM adds AdaIN(conv(feature)): initialise it to add nothing."""
     eem.norm2.mlp_gamma.weight.mul_(0.1)
     eem.norm2.mlp_gamma.bias.fill_(-1)
     eem.norm2.mlp_beta.weight.mul_(0.1)
@@ -153,10 +153,10 @@ def _silence(to_rgb: ToRGB) -> None:
 
 @torch.no_grad()
 def grow(model: EDTalk, channels: int) -> EDTalk:
-    """The same model at twice the resolution, with `channels` features at the new size.
+    """Grow a model to twice the resolution, with `channels` features at the new size.
 
-    The new encoder block halves the picture and hands it to the old first layer as it was; the new finest level
-    repeats the flow, copies RGB, and leaves the coarser levels only what they had learned to add to the copy.
+    The new encoder block halves the picture and passes it unchanged to the old first layer; the new finest level
+    repeats the flow and copies RGB, and the coarser levels keep only what they had learned to add to the copy.
     """
     old = model.sizes
     size = old.resolution * 2

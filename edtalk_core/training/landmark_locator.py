@@ -1,4 +1,4 @@
-"""The helper that keeps the encoder from forgetting where landmarks are."""
+"""Auxiliary landmark prediction, so that the encoder represents landmark positions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MOUTH_GAIN = 3.0
 
 
 class LandmarkLocator(nn.Module):
-    """Finds the 68 landmarks in what the encoder makes of a picture, so that it learns to keep them.
+    """Predicts the 68 landmarks from the encoder's output, so that the encoder learns to represent them.
 
-    Twice: as centres of maps over the 16 px feature, which a convolution learns quickly and for every person alike, and
-    linearly in the latent, where the weights are read.
+    It predicts them twice: as centres of heat maps over the 16 px feature, which a convolution learns quickly and
+    independently of the person, and linearly from the latent, from which the weights are read.
     """
 
     LEVEL = 1
-    """Of the features, coarse first: 16 px."""
+    """Index of the 16 px feature, coarsest first."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__()
@@ -32,15 +32,15 @@ class LandmarkLocator(nn.Module):
         """Latent (B,style), features and landmarks (B,68,2) in [-1,1] -> mean distance, in pixels of 256."""
         maps = self.maps(features[self.LEVEL]).float()
         line = (torch.arange(maps.shape[-1], device=maps.device) * 2 + 1) / maps.shape[-1] - 1
-        chance = maps.flatten(2).softmax(-1).view_as(maps)
-        centres = torch.stack([chance.sum(2) @ line, chance.sum(3) @ line], -1)
+        probability = maps.flatten(2).softmax(-1).view_as(maps)
+        centres = torch.stack([probability.sum(2) @ line, probability.sum(3) @ line], -1)
         linear = self.linear(latent).float().view_as(landmarks)
         weight = landmarks.new_ones(LANDMARK_COUNT, 1)
         weight[MOUTH] = MOUTH_GAIN
         return sum(
             (
-                (F.smooth_l1_loss(128 * places, 128 * landmarks, reduction="none") * weight).mean()
-                for places in (centres, linear)
+                (F.smooth_l1_loss(128 * positions, 128 * landmarks, reduction="none") * weight).mean()
+                for positions in (centres, linear)
             ),
             landmarks.new_zeros(()),
         )

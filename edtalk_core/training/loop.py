@@ -1,4 +1,4 @@
-"""The loop that all stages share: resumable, seeded, on whatever processes accelerate gives it."""
+"""Training loop of all stages: resumable, seeded, distributed by accelerate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WARM_UP = 100
 
 
 def starting_model(settings: TrainingSettings) -> EDTalk:
-    """The model a run starts from: `settings.init` (grown where it is smaller), or a new identity copy.
+    """Initial model of a run: `settings.init`, grown if it is smaller, or a new identity copy.
 
     It has all networks that the stage needs.
     """
@@ -68,12 +68,12 @@ def starting_model(settings: TrainingSettings) -> EDTalk:
 def _channels(settings: TrainingSettings, size: int) -> dict[int, int]:
     channels = settings.channels or small_channels(size)
     if size not in channels:
-        raise EDTalkError(f"channels says nothing of {size} px: add the feature channels there, {size}: NUMBER.")
+        raise EDTalkError(f"channels has no entry for {size} px: add the feature channels there, {size}: NUMBER.")
     return channels
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """Step size at a step: linear warm-up, then constant or a cosine to a tenth."""
+    """Learning rate at a step: linear warm-up, then constant or cosine decay to a tenth."""
     rate = settings.learning_rate * min(1.0, (step + 1) / WARM_UP)
     if settings.decay:
         rate *= 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / settings.steps))
@@ -81,11 +81,11 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 
 
 def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
-    """Run a stage to its last step and return the final checkpoint. Resumes by itself from the folder `settings.out`.
+    """Run a stage to its last step and return the final checkpoint. A run in `settings.out` is resumed automatically.
 
-    A run that is killed and started again gives the same weights as one that was not: a batch depends on seed, step
-    and process only. Under `accelerate launch` it runs on several devices or machines.
-    Raises EDTalkError for unusable data or checkpoints; whatever `progress` raises ends the run after a checkpoint.
+    A run that is killed and resumed gives the same weights as an uninterrupted one: a batch depends on seed, step and
+    process only. Under `accelerate launch` it runs on several devices or machines.
+    Raises EDTalkError for unusable data or checkpoints; an exception from `progress` ends the run after a checkpoint.
     """
     run = _Run(settings)
     curves = LossCurves(run.out, run.step) if run.is_main else None
@@ -102,8 +102,7 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
             if progress is not None:
                 progress(run.step, settings.steps)
     except BaseException:
-        # Nothing is lost on cancel; a run that resumes here equals one that was never stopped, which a checkpoint from
-        # the middle of an update would not.
+        # Save on cancel, except within an update, from which a resumed run would not equal an uninterrupted one.
         if run.is_main and run.step and not run.in_update:
             run.save()
         raise
@@ -126,7 +125,7 @@ class _Run:
         from accelerate.state import AcceleratorState
         from accelerate.utils import set_seed
 
-        # The precision of a process's first Accelerator holds for all that follow; stages have their own.
+        # Accelerator state is global: without a reset, the first precision would apply to all later stages.
         AcceleratorState._reset_state()
         self.accelerator = Accelerator(mixed_precision=settings.precision)
         self.is_main = self.accelerator.is_main_process
@@ -139,7 +138,7 @@ class _Run:
         checkpoint = latest_checkpoint(self.out)
         if checkpoint is None:
             self.stage.begin()
-        self.parameters = dict(self.stage.learning())
+        self.parameters = dict(self.stage.trainable_parameters())
         optimizer = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate, betas=settings.betas)
         average = {
             name: value.detach().clone() for name, value in self.parameters.items() if not name.startswith("helper.")
@@ -153,14 +152,14 @@ class _Run:
             (self.out / "config.json").write_text(json.dumps(asdict(settings), indent=1))
         self.average = {name: value.to(self.accelerator.device) for name, value in average.items()}
         self.in_update = False
-        """Whether weights, optimizer and averages are of different steps."""
+        """Whether an update is in progress, with weights, optimizer and averages of different steps."""
 
     def advance(self) -> dict[str, Tensor]:
-        """Make one step, and return its losses and their weighted total. Raises EDTalkError when that is not finite."""
+        """Run a step and return its losses and their weighted total. Raises EDTalkError if the total is not finite."""
         settings, accelerator = self.settings, self.accelerator
         rng = np.random.default_rng([settings.seed, 0, self.step, accelerator.process_index])
         batch = {name: value.to(accelerator.device) for name, value in self.stage.batch(rng).items()}
-        # Dropout too depends on nothing but seed, step and process.
+        # Dropout, too, depends on seed, step and process only.
         torch.manual_seed(int(rng.integers(2**31)))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, self.step)
@@ -192,7 +191,7 @@ class _Run:
         )
 
     def write_sheet(self) -> None:
-        """Write the stage's sample sheet, as the averaged weights render it."""
+        """Write the stage's sample sheet, rendered with the averaged weights."""
         with self._averaged():
             sheet = self.stage.sheet()
         if sheet is not None:
@@ -200,7 +199,7 @@ class _Run:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Put the averaged weights in place for a while."""
+        """Use the averaged weights within the context."""
         self._swap()
         try:
             yield

@@ -32,11 +32,11 @@ def landmark_weight(landmarks: Tensor, size: int, part: slice, radius: float, ga
 
 
 def landmark_flow(source: Tensor, driver: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the driver frame lies in the source frame, told by 68 landmarks.
+    """Estimate the position in the source frame of each pixel of the driver frame from 68 landmarks.
 
     `source`, `driver`: landmarks (B,68,2) in grid_sample coordinates. Returns the sampling grid (B,2,size,size) and
-    its confidence (B,1,size,size) in 0..1: an affine fit plus the residuals spread by inverse distance, trusted
-    near the face only.
+    its confidence (B,1,size,size) in 0..1: an affine fit plus residuals interpolated by inverse distance,
+    confident near the face only.
     """
     line = (torch.arange(size, device=source.device, dtype=source.dtype) * 2 + 1) / size - 1
     pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2)
@@ -58,14 +58,14 @@ def landmark_flow(source: Tensor, driver: Tensor, size: int) -> tuple[Tensor, Te
 
 
 def sampled_position(flow: Tensor) -> Tensor:
-    """Where a raw flow (B,3,n,n) samples: (B,2,n,n), [-1,1] over the picture."""
+    """Sampling positions of a raw flow (B,3,n,n): (B,2,n,n), [-1,1] over the picture."""
     line = torch.linspace(-1, 1, flow.shape[-1], device=flow.device)
     identity = torch.stack(torch.meshgrid(line, line, indexing="xy"))
     return torch.tanh(flow[:, :2].float()) + identity
 
 
 def outside_loss(flow: Tensor, size: int) -> Tensor:
-    """Mean distance, in pixels of 256, by which a raw flow (B,3,n,n) samples beyond the picture, where all is black.
+    """Mean distance, in pixels of 256, by which a raw flow (B,3,n,n) samples outside the picture, where all is black.
 
     Black begins half a pixel of the picture, `size` a side, before its rim: past the middle of the last pixel.
     """
@@ -82,16 +82,17 @@ def flow_loss(flow: Tensor, grid: Tensor, confidence: Tensor) -> Tensor:
     step = grid.shape[-1] // n
     if step > 1:
         grid, confidence = F.avg_pool2d(grid, step), F.avg_pool2d(confidence, step)
-    # Beyond the picture there is nothing to fetch; a target there would only pull the flow away.
+    # Targets outside the picture have no content to sample, and would only distort the flow.
     confidence = confidence * (grid.abs().amax(1, keepdim=True) < 1)
     distance = (position - grid).abs().sum(1, keepdim=True) * 128
     return (distance * confidence).sum() / confidence.sum().clamp(min=1)
 
 
 def exact_flow_loss(flow: Tensor, grid: Tensor, parts: Sequence[Tensor]) -> Tensor:
-    """Mean distance, in pixels of 256, between where a raw flow samples and where it should.
+    """Mean distance, in pixels of 256, between the sampling positions of a raw flow and the exact ones.
 
-    What moves counts most; each of the `parts` has a mean of its own as well, or a blink would drown in the rest.
+    Moving pixels have a higher weight, and each of the `parts` has a separate mean, or small motion such as a blink
+    would be negligible.
 
     Args:
         flow: a level's raw flow (B,3,n,n).
@@ -109,29 +110,29 @@ def exact_flow_loss(flow: Tensor, grid: Tensor, parts: Sequence[Tensor]) -> Tens
 
 
 def still_loss(images: tuple[Tensor, Tensor], flows: tuple[list[Tensor], list[Tensor]], still: Tensor) -> Tensor:
-    """How much two renderings differ where `still` (B,1,S,S) says that they should not.
+    """Difference between two renderings in the region `still` (B,1,S,S), where they should be identical.
 
-    Mean absolute difference of the images (B,3,S,S), and a hundredth of the distance between where their raw flows
-    sample, in pixels of 256 and averaged over the levels: pixels tell little where all is plain.
+    Mean absolute difference of the images (B,3,S,S), and a hundredth of the distance between the sampling positions
+    of their raw flows, in pixels of 256, averaged over the levels: in uniform areas pixels do not reveal motion.
     """
     total = pyramid_l1(images[0] * still, images[1] * still) / still.mean().clamp(min=1e-3)
     levels = [pair for pair in zip(*flows, strict=True) if pair[0].shape[-1] >= min(16, still.shape[-1])]
-    for one, other in levels:
-        part = F.adaptive_avg_pool2d(still, one.shape[-1])
-        moved = (sampled_position(one) - sampled_position(other)).abs().sum(1, keepdim=True) * 128
+    for first, second in levels:
+        part = F.adaptive_avg_pool2d(still, first.shape[-1])
+        moved = (sampled_position(first) - sampled_position(second)).abs().sum(1, keepdim=True) * 128
         total = total + 0.01 / len(levels) * (moved * part).sum() / part.sum().clamp(min=1e-3)
     return total
 
 
 def feature_loss(cross: Tensor, plain: Tensor) -> Tensor:
-    """exp(-cos) between the direction read off a mouth-swapped frame and off the plain one (B,style) (L_fea)."""
+    """exp(-cos) between the directions (B,style) read from a mouth-swapped frame and the original one (L_fea)."""
     return torch.exp(-F.cosine_similarity(cross.float(), plain.float(), dim=-1)).mean()
 
 
 class GradientPerceptual(nn.Module):
     """Offline substitute of the VGG perceptual loss: differences of oriented gradients over a Laplacian pyramid.
 
-    It punishes blur and misplaced edges as VGG's first layers do, and has no weights to fetch.
+    Like VGG's first layers it penalises blur and misplaced edges, but it needs no downloaded weights.
     """
 
     def __init__(self, levels: int = 3) -> None:
@@ -194,5 +195,5 @@ class VGGPerceptual(nn.Module):
 
 
 def perceptual_loss(vgg_file: str) -> nn.Module:
-    """VGG's features by a file with torchvision's VGG-19 weights, or without one (empty) oriented gradients."""
+    """VGG perceptual loss with torchvision's VGG-19 weights from a file; without one (empty), oriented gradients."""
     return VGGPerceptual(vgg_file) if vgg_file else GradientPerceptual()

@@ -1,7 +1,7 @@
-"""Stage 2: mouth and pose are told apart by swapping mouths (supplement 3.3, Fig. 9).
+"""Stage 2: mouth and pose are disentangled by swapping mouths (supplement 3.3, Fig. 9).
 
-From frames A and B of one person, "A with the mouth of B" and "B with the mouth of A" are composed. A must then come
-back from the mouth weights of the one and the pose weights of the other, and B likewise (cross-reconstruction).
+From frames A and B of a person, "A with the mouth of B" and "B with the mouth of A" are composed. A is reconstructed
+from the pose weights of the first and the mouth weights of the second, and B vice versa (cross-reconstruction).
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from torch import Tensor
 from ..data.clips import ClipStore
 from ..model import EDTalk
 from .frame_edits import swap_mouth
-from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
+from .image_losses import ImageLosses, ImageLossWeights, Rendering, active_losses
 from .image_stage import LIP_AND_POSE, ImageStageSettings, expression_motion, frame_sampler, reading_loss
 from .initialisation import fit_heads
 from .losses import feature_loss
 from .stage import Stage, stack, tile
 from .typed_settings import Count, NotNegative, Positive
 
-SHOWN = 8
+SHEET_SAMPLES = 8
 """Samples on a sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MouthPoseLosses:
-    """Weights of the losses. A rendering of which no loss counts is left out."""
+    """Weights of the losses. A reconstruction without active losses is not rendered."""
 
     cross_reconstruction: ImageLossWeights = ImageLossWeights()
     self_reconstruction: ImageLossWeights = ImageLossWeights()
     feature: NotNegative = 1.0
-    """exp(-cos) between the directions read off swapped and plain frames (L_fea)."""
+    """exp(-cos) between the directions read from swapped and original frames (L_fea)."""
     reading: NotNegative = 0.0
-    """Distance of the weights read off a frame from those that its landmarks measure (our small-data recipe)."""
+    """Distance of the weights read from a frame to those measured by its landmarks (our small-data recipe)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class MouthPose(Stage):
         self.image_losses = ImageLosses(settings.pixel_weights, settings.vgg_file, model.sizes if adversarial else None)
         # Identity, A and B.
         self.sampler = frame_sampler(model, settings, self.store, frames=3, measured=bool(self.losses.reading))
-        self.shown = self.draw(np.random.default_rng([settings.seed, 1]), SHOWN)
+        self.sheet_samples = self.draw(np.random.default_rng([settings.seed, 1]), SHEET_SAMPLES)
 
     def begin(self) -> None:
         """See `fit_heads`."""
@@ -89,7 +89,7 @@ class MouthPose(Stage):
         return {**batch, "swapped": stack(swapped)}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of cross- and self-reconstruction, and of the directions read off swapped and plain frames."""
+        """Losses of cross- and self-reconstruction, and of the directions read from swapped and original frames."""
         identity, a, b = batch["images"].unbind(1)
         points, a_points, b_points = batch["landmarks"].unbind(1)
         a_mouth_b, b_mouth_a = batch["swapped"].unbind(1)
@@ -111,7 +111,7 @@ class MouthPose(Stage):
         two_features = [torch.cat([feature, feature]) for feature in features]
         losses: dict[str, Tensor] = {}
         if self.losses.reading:
-            # A swapped frame has the pose of the one and the mouth of the other.
+            # A swapped frame has the pose of one frame and the mouth of the other.
             frames = [(lip_a, 1, pose_a, 1), (lip_b, 2, pose_b, 2)]
             frames += [(lip_b_mouth_a, 1, pose_a_mouth_b, 1), (lip_a_mouth_b, 2, pose_b_mouth_a, 2)]
             losses["reading"] = torch.stack(
@@ -124,7 +124,7 @@ class MouthPose(Stage):
             ).mean()
         for name, direction in (("cross_reconstruction", cross), ("self_reconstruction", plain)):
             weights = getattr(self.losses, name)
-            if counting(weights):
+            if active_losses(weights):
                 image, flows = self.model.dec.render(two_latents + direction, two_features)
                 rendering = Rendering(image.float(), target, flows, source_points, target_points)
                 losses |= {f"{name}.{loss}": value for loss, value in self.image_losses(rendering, weights).items()}
@@ -141,12 +141,12 @@ class MouthPose(Stage):
     @torch.no_grad()
     def sheet(self) -> NDArray[np.uint8]:
         """Rows: identity, A, B, A with the mouth of B, mouth of B and pose of A, mouth of A and pose of B."""
-        identity, a, b = self.shown["images"].to(self.model.device).unbind(1)
+        identity, a, b = self.sheet_samples["images"].to(self.model.device).unbind(1)
         encoder = self.model.enc["net_app"]
         latent, features = encoder(identity)
         lip_a, pose_a, _ = self.model.heads(encoder.latent(a))
         lip_b, pose_b, _ = self.model.heads(encoder.latent(b))
-        rows = [identity, a, b, self.shown["swapped"][:, 0]]
+        rows = [identity, a, b, self.sheet_samples["swapped"][:, 0]]
         for lip, pose in ((lip_b, pose_a), (lip_a, pose_b)):
             direction, _ = self.model.directions(lip, pose, None)
             rows.append(self.model.dec(latent + direction, features))

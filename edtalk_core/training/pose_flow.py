@@ -23,15 +23,15 @@ from .typed_settings import Count, NotNegative, Positive, Range, Share
 
 
 class PoseWindows:
-    """Draws training batches from clips: windows of `frames` consecutive frames, varied so that few clips go far.
+    """Draws training batches from clips: windows of `frames` consecutive frames, augmented against overfitting.
 
     Args:
-        clips: what to draw from; a clip is likelier the longer it is, one shorter than a window is padded.
+        clips: the clips, drawn in proportion to their length; one shorter than a window is padded.
         frames: length of a window.
         amplitude: spread of the random gain of a window's movement about its first frame (deviation of its
             logarithm): people move in the same way by different amounts.
         noise: deviation of the noise added to poses, in units of the movement from frame to frame. It keeps the density
-            from fitting the rounding of poses, and teaches samples to recover from their own errors.
+            from fitting rounding errors, and teaches sampling to recover from its own errors.
         silence: share of windows with speech that are shown without it, so that the flow also works without sound.
     """
 
@@ -51,7 +51,7 @@ class PoseWindows:
         self._pace = torch.cat([clip.pose.diff(dim=0) for clip in clips]).std(0)
 
     def draw(self, rng: np.random.Generator, size: int) -> dict[str, Tensor]:
-        """A batch: pose (B,T,pose), spectra (B,T,80), heard (B,) and known (B,T), 1 or 0.
+        """Draw a batch: pose (B,T,pose), spectra (B,T,80), heard (B,) and known (B,T), 1 or 0.
 
         `heard` says whether a window has speech, `known` which frames are not padding.
         """
@@ -80,7 +80,7 @@ class PoseWindows:
 def negative_log_likelihood(flow: PoseFlow, batch: dict[str, Tensor]) -> Tensor:
     """Mean over the known frames of -log p(frame | frames before, speech), in nats. Batches as of `PoseWindows`.
 
-    The first frames of windows do not count: their Gaussian is fitted, not learned.
+    The first frames of windows are excluded: their Gaussian is fitted, not trained.
     """
     audio = flow.hear(batch["spectra"]) * batch["heard"][:, None, None]
     known = batch["known"][:, 1:]
@@ -118,9 +118,9 @@ class FlowSizes:
     width: Count = 48
     """Width of the couplings' transformers."""
     span: Count = 50
-    """Frames that they look back."""
+    """Frames of context."""
     audio: Count = 16
-    """Audio features of a frame."""
+    """Audio features per frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,20 +132,21 @@ class PoseFlowSettings(TrainingSettings):
     windows: PoseWindowSettings = PoseWindowSettings()
     new_flow: FlowSizes = FlowSizes()
     measured_weights: bool = False
-    """Learn from the poses that landmarks measure instead of those that the model reads: steadier than what a young
-    encoder reads."""
+    """Learn from poses measured by landmarks instead of those that the model reads: less noisy than those of a partly
+    trained encoder."""
     batch: Count = 16
     learning_rate: Positive = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
     decay: bool = True
     steps: Count = 1000
     ema: Share = 0.995
-    # Densities are differences of large numbers, and the flow costs next to nothing.
+    # Densities are differences of large numbers, and the flow is cheap in full precision.
     precision: Literal["no", "fp16", "bf16"] = "no"
 
 
 class PoseFlowStage(Stage):
-    """Negative log-likelihood of pose weights read off all clips; those without speech teach motion without sound."""
+    """Trains the pose flow by the negative log-likelihood of all clips' poses; those without speech train motion
+    without sound."""
 
     SETTINGS = PoseFlowSettings
     TRAINED = ("pose_flow.",)
@@ -161,7 +162,7 @@ class PoseFlowStage(Stage):
 
     @classmethod
     def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
-        """Add a new flow where there is none: a random walk with the statistics of the clips."""
+        """Add a new flow if the model has none: a random walk with the statistics of the clips."""
         assert isinstance(settings, PoseFlowSettings)
         if model.pose_flow is None:
             sizes = settings.new_flow
@@ -173,12 +174,12 @@ class PoseFlowStage(Stage):
         return self.windows.draw(rng, self.settings.batch)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The loss likelihood: nats per frame, the lower the better; it may be below 0."""
+        """The loss "likelihood", in nats per frame; it can be negative."""
         assert self.model.pose_flow is not None
         return {"likelihood": negative_log_likelihood(self.model.pose_flow, batch)}
 
     def sheet(self) -> NDArray[np.uint8]:
-        """Curves of the pose weights over time: a clip as it was, and below it three samples for its speech."""
+        """Curves of the pose weights over time: a real clip, and below it three samples for its speech."""
         speaking = [clip for clip in self.clips if clip.spectra is not None] or self.clips
         clip = max(speaking, key=lambda candidate: len(candidate.pose))
         flow = copy.deepcopy(self.model.pose_flow).cpu().eval()
@@ -195,7 +196,7 @@ def training_clips(model: EDTalk, settings: PoseFlowSettings) -> list[PoseClip]:
 
 
 def draw_curves(rows: Sequence[Tensor], height: int = 160, pixels_a_frame: int = 2) -> NDArray[np.uint8]:
-    """Tracks (T,D) of one length as a picture (H,W,3): a row each, a curve a column, all on the scale -4 to 4."""
+    """Draw tracks (T,D) of the same length as a picture (H,W,3): a row per track, on the scale -4 to 4."""
     import cv2
 
     width = max(64, pixels_a_frame * len(rows[0]))

@@ -1,8 +1,8 @@
-"""Recipes: folders of YAML files, one a stage, from clips to a bundle.
+"""Recipes: folders of YAML files, one per stage, from clips to a bundle.
 
-The files are run in the order of their names. Each names its `stage` and the settings that differ from the stage's own;
-data, folder and start come from the run: a stage starts from the last checkpoint of the one before. A last file with
-`stage: bundle` says how the bundle is written.
+The files are run in the order of their names. Each has its `stage` and the settings that differ from the stage's
+defaults; data, output folder and initial weights are set by the run: a stage starts from the last checkpoint of the
+previous one. A last file with `stage: bundle` has the settings of the bundle.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .typed_settings import Positive, read_settings
 
 logger = logging.getLogger("edtalk")
 
-OF_THE_RUN = ("data", "out", "init")
-"""Settings that a recipe's files leave to the run."""
+RUN_SETTINGS = ("data", "out", "init")
+"""Settings that the run sets, not a recipe's files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleSettings:
-    """How the last stage's checkpoint becomes a bundle."""
+    """Settings for exporting the last stage's checkpoint as a bundle."""
 
     stage: Literal["bundle"] = "bundle"
     """bundle."""
@@ -44,14 +44,14 @@ class BundleSettings:
     """Precision in which the weights are stored."""
     presets: Literal["none", "read", "measured", "face-model"] = "none"
     """Expression presets: none, read off the clips by the model, measured by their landmarks, or composed of the 3D
-    face's expressions, for a model that was taught those (`expression_measure: face-model`)."""
+    face's expressions, for a model trained with them (`expression_measure: face-model`)."""
     strength: Positive = 1.0
-    """How many times as strong presets are as people show them, where they are measured, or as they were composed."""
+    """Factor on the presets' weights, measured or composed."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The stages of a run in their order, and how its bundle is written."""
+    """Stages of a run in order, and the settings of its bundle."""
 
     stages: dict[str, TrainingSettings]
     """Settings by the name of their file, without its ending; each has a folder of that name."""
@@ -63,10 +63,10 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
     """Read a recipe for a run on the clips in `data` that writes into `out`.
 
     Args:
-        folder: with the files.
+        folder: the recipe's files.
         data: prepared clips.
-        out: gets a folder for each stage, and the bundle.
-        values: settings that win over those of every stage; `init` is where the first stage starts.
+        out: parent of a folder for each stage, and of the bundle.
+        values: settings that override those of every stage; `init` are the initial weights of the first stage.
 
     Raises:
         ArgumentError: a folder without files, a file that cannot be read, settings that a stage does not have.
@@ -80,7 +80,7 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
     bundle = None
     for file in files:
         content = read_yaml(file)
-        for name in OF_THE_RUN:
+        for name in RUN_SETTINGS:
             if name in content:
                 raise ArgumentError(f"{file} sets {name}, which a recipe leaves to the run: take it out.")
         if bundle is not None:
@@ -101,8 +101,8 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
 def run_recipe(recipe: Recipe, progress: StageProgress | None = None) -> Path:
     """Run the stages of a recipe that are not finished, and return the bundle or, without one, the last checkpoint.
 
-    A run that was stopped goes on where it was. Under `accelerate launch` all processes run it together.
-    `progress(file, step, steps)` is called for each stage; what it raises ends the run after a checkpoint.
+    An interrupted run is resumed. Under `accelerate launch` all processes run it together.
+    `progress(file, step, steps)` is called for each stage; an exception from it ends the run after a checkpoint.
 
     Raises:
         EDTalkError: a stage has begun with other settings; else as `train`, `read_presets` and `convert`.
@@ -149,7 +149,7 @@ def write_recipe_bundle(settings: BundleSettings, checkpoint: Path, data: Path, 
 
 
 def _check_unchanged(settings: TrainingSettings) -> None:
-    """Raise EDTalkError where a stage has begun with settings that differ in more than its folders."""
+    """Raise EDTalkError if a stage was started with settings that differ in more than its folders."""
     file = Path(settings.out) / "config.json"
     if not file.exists():
         return
@@ -158,7 +158,7 @@ def _check_unchanged(settings: TrainingSettings) -> None:
     except (OSError, ValueError) as error:
         raise EDTalkError(f"{file} cannot be read ({error}); delete its folder to train the stage again.") from error
     now = json.loads(json.dumps(asdict(settings)))
-    changed = sorted(name for name in {*before, *now} - {*OF_THE_RUN} if before.get(name) != now.get(name))
+    changed = sorted(name for name in {*before, *now} - {*RUN_SETTINGS} if before.get(name) != now.get(name))
     if changed:
         raise EDTalkError(
             f"{settings.out} was trained with another {changed[0]} ({before.get(changed[0])}, now "

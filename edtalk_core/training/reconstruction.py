@@ -1,10 +1,10 @@
-"""Stages 1 and 3: one frame of a pair is moved to look like the other, by the weights that are read off that one.
+"""Stages 1 and 3: the first frame of a pair is animated by the weights read from the second, to reconstruct it.
 
-- autoencoder: encoder and generator, as LIA. Heads, lip and pose bases learn along: their weights are the bottleneck
-  through which all motion passes.
-- expression: the expression space learns what mouth and pose leave unsaid (self-reconstruction complementary learning).
-  Everything before is frozen. Mouth and pose come from the driver frame itself, so that all that is left to reconstruct
-  is the expression.
+- autoencoder: encoder and generator, as LIA. Heads, lip and pose bases are trained as well: their weights are the
+  bottleneck for all motion.
+- expression: the expression space learns the motion that mouth and pose lack (self-reconstruction complementary
+  learning). Everything before is frozen. Mouth and pose are read from the driver frame itself, so that only the
+  expression remains to be reconstructed.
 - finetune: one person.
 """
 
@@ -23,7 +23,7 @@ from ..errors import ArgumentError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
 from .frame_edits import still_part
-from .image_losses import ImageLosses, ImageLossWeights, Rendering, counting
+from .image_losses import ImageLosses, ImageLossWeights, Rendering, active_losses
 from .image_stage import (
     ENCODER_AND_GENERATOR,
     LIP_AND_POSE,
@@ -35,43 +35,43 @@ from .image_stage import (
 from .initialisation import fit_heads
 from .landmark_locator import LandmarkLocator
 from .losses import still_loss
-from .sampling import EmotionalSampling, two_moods
+from .sampling import EmotionalSampling, clips_across_emotions
 from .settings import TrainingSettings
 from .stage import Stage, tile
 from .typed_settings import Count, NotNegative, Positive, Share
 
-SHOWN = 8
+SHEET_SAMPLES = 8
 """Samples on a sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionLosses(ImageLossWeights):
-    """Weights of the losses. Where none looks at an image, none is rendered."""
+    """Weights of the losses. Without an active image loss, nothing is rendered."""
 
     still: NotNegative = 0.0
-    """How much changes outside the lower face when rendered once more with the lips of another sample; or, for every
-    other sample of a stage that trains expressions, outside the face with its expression."""
+    """Change outside the lower face in a second rendering with the lips of another sample; or, for every other sample
+    of a stage that trains expressions, outside the face in one with another expression."""
     reading: NotNegative = 0.0
-    """Distance of the weights read off a frame from those that its landmarks measure (our small-data recipe)."""
+    """Distance of the weights read from a frame to those measured by its landmarks (our small-data recipe)."""
     landmarks: NotNegative = 0.0
-    """Distance of the landmarks that a helper finds in what the encoder makes of a frame, in pixels of 256."""
+    """Error, in pixels of 256, of landmarks that a helper network predicts from the encoder's output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionSettings(ImageStageSettings):
-    """Settings of the stages that move one frame of a pair to look like the other."""
+    """Settings of the reconstruction stages."""
 
     losses: ReconstructionLosses = ReconstructionLosses()
     measured_weights_share: Share = 0.0
-    """Share of the samples rendered from measured instead of read weights, so that the generator learns what they mean
-    while the encoder still learns to read."""
+    """Share of the samples rendered from measured instead of read weights, so that the generator learns their meaning
+    while the encoder is still learning to read them."""
 
 
 class Reconstruction(Stage):
-    """A sampler of pairs, image losses, and what landmarks tell; the stages below say what learns."""
+    """Base of the reconstruction stages: pair sampler, image losses, landmark supervision."""
 
     TRACKS: ClassVar[tuple[str, ...]]
-    """Tracks that take part."""
+    """Tracks whose weights are used."""
 
     def __init__(self, model: EDTalk, settings: ReconstructionSettings) -> None:
         super().__init__(model, settings)
@@ -84,11 +84,11 @@ class Reconstruction(Stage):
         sampling = settings.sampling
         emotional = None
         if isinstance(sampling, EmotionalSampling) and sampling.emotional_share:
-            choose_clips = two_moods(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
+            choose_clips = clips_across_emotions(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
             emotional = (sampling.emotional_share, choose_clips)
         self.measured = bool(self.losses.reading or settings.measured_weights_share)
         self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, emotional=emotional)
-        self.shown = self.sampler.draw(np.random.default_rng([settings.seed, 1]), SHOWN)
+        self.sheet_samples = self.sampler.draw(np.random.default_rng([settings.seed, 1]), SHEET_SAMPLES)
 
     @classmethod
     def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
@@ -106,18 +106,19 @@ class Reconstruction(Stage):
         return self.sampler.draw(rng, self.settings.batch)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of the first frame moved like the second.
+        """Losses of the first frame animated by the second.
 
-        With a loss "reading", the identity latent is also asked to hold minus the source's own weights, so that along
-        the banks the style latent is the motion from source to driver; a sample with measured weights has it exactly.
+        With a loss "reading", the identity latent's components along the banks are also trained to be minus the
+        source's own weights, so that the style latent is the motion from source to driver; for samples with measured
+        weights this holds exactly.
         """
         source, driver = batch["images"].unbind(1)
         encoder = self.model.enc["net_app"]
         latent, features = encoder(source)
-        taught = round(len(source) * self.settings.measured_weights_share)
+        measured_count = round(len(source) * self.settings.measured_weights_share)
         losses: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
-        if self.locator is not None or self.losses.reading or taught < len(source):
+        if self.locator is not None or self.losses.reading or measured_count < len(source):
             driver_latent, driver_features = encoder(driver)
             weights = self._read(driver_latent)
             if self.locator is not None:
@@ -126,10 +127,10 @@ class Reconstruction(Stage):
                     + self.locator(driver_latent, driver_features, batch["landmarks"][:, 1])
                 ) / 2
         if self.measured:
-            latent, weights, reading = self._teach(latent, weights, batch, taught)
+            latent, weights, reading = self._use_measured_weights(latent, weights, batch, measured_count)
             if self.losses.reading:
                 losses["reading"] = reading
-        if not (counting(self.losses) or self.losses.still):
+        if not (active_losses(self.losses) or self.losses.still):
             return losses
         direction, part = self.model.directions(weights["lip"], weights["pose"], weights.get("expression"))
         image, flows = self.model.dec.render(latent + direction, features, part)
@@ -139,33 +140,35 @@ class Reconstruction(Stage):
         rendering = Rendering(image.float(), driver, flows, portrait, moved, batch.get("exact_flow"))
         return losses | self.image_losses(rendering, self.losses)
 
-    def _teach(
-        self, latent: Tensor, weights: dict[str, Tensor], batch: dict[str, Tensor], taught: int
+    def _use_measured_weights(
+        self, latent: Tensor, weights: dict[str, Tensor], batch: dict[str, Tensor], measured_count: int
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Identity latent and driver's weights, measured for the first `taught` samples; and the loss "reading".
+        """Replace the first `measured_count` samples' weights by measured ones; compute the loss "reading".
 
-        The loss is 0 where it does not count.
+        Returns the identity latent, the driver's weights and the loss, which is 0 if its weight is.
         """
         widths = [getattr(self.model.sizes, name) for name in self.TRACKS]
         q = self.model.bank()[:, : sum(widths)].to(latent)
         measured = [{name: batch[name][:, frame].to(latent) for name in self.TRACKS} for frame in (0, 1)]
-        held = -(latent @ q)
+        latent_weights = -(latent @ q)
         reading = latent.new_zeros(())
         if self.losses.reading:
-            own = dict(zip(self.TRACKS, held.split(widths, 1), strict=True))
+            own = dict(zip(self.TRACKS, latent_weights.split(widths, 1), strict=True))
             reading = (
                 reading_loss(own, measured[0])
                 + reading_loss(weights, measured[1])
-                # The step from one to the other is what the generator sees; a person's own bias drops out of it.
+                # The generator only uses the difference, in which a person's bias cancels.
                 + reading_loss(
                     {name: weights[name] - own[name] for name in self.TRACKS},
                     {name: measured[1][name] - measured[0][name] for name in self.TRACKS},
                 )
             )
         exact = torch.cat([measured[0][name] for name in self.TRACKS], 1)
-        latent = torch.cat([latent[:taught] + (held - exact)[:taught] @ q.T, latent[taught:]])
+        latent = torch.cat(
+            [latent[:measured_count] + (latent_weights - exact)[:measured_count] @ q.T, latent[measured_count:]]
+        )
         weights = {
-            name: torch.cat([measured[1][name][:taught], weights[name][taught:]])
+            name: torch.cat([measured[1][name][:measured_count], weights[name][measured_count:]])
             if name in weights
             else measured[1][name]
             for name in self.TRACKS
@@ -181,7 +184,7 @@ class Reconstruction(Stage):
         flows: list[Tensor],
         landmarks: Tensor,
     ) -> Tensor:
-        """The same once more with the mouth of another sample, or every other time with its expression."""
+        """The loss "still", by a second rendering with the mouth or the expression of another sample."""
         moving = ["expression" if "expression" in self.TRACKS and row % 2 else "lip" for row in range(len(image))]
         changed = {
             name: torch.where(
@@ -206,7 +209,7 @@ class Reconstruction(Stage):
         return {name: weights for name, weights in heads if weights is not None and name in self.TRACKS}
 
     def reenact(self, source: Tensor, driver: Tensor, *, express: bool) -> Tensor:
-        """The source with the weights read off the driver, (B,3,S,S) each, with or without its expression."""
+        """Render the source with the weights read from the driver, (B,3,S,S) each, with or without its expression."""
         encoder = self.model.enc["net_app"]
         latent, features = encoder(source)
         lip, pose, expression = self.model.heads(encoder.latent(driver))
@@ -216,9 +219,9 @@ class Reconstruction(Stage):
     @torch.no_grad()
     def sheet(self) -> NDArray[np.uint8]:
         """Rows: source, driver, rendered without expression, and with it where the stage trains it."""
-        source, driver = self.shown["images"].to(self.model.device).unbind(1)
+        source, driver = self.sheet_samples["images"].to(self.model.device).unbind(1)
         express = (False, True) if "expression" in self.TRACKS else (False,)
-        return tile([source, driver, *(self.reenact(source, driver, express=one) for one in express)])
+        return tile([source, driver, *(self.reenact(source, driver, express=value) for value in express)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +233,7 @@ class AutoencoderSettings(ReconstructionSettings):
 
 
 class Autoencoder(Reconstruction):
-    """L1, perceptual and adversarial loss of LIA, and what the landmarks tell (our small-data recipe)."""
+    """L1, perceptual and adversarial loss of LIA, and landmark supervision (our small-data recipe)."""
 
     SETTINGS = AutoencoderSettings
     TRACKS = TRACKS[:2]
@@ -248,7 +251,7 @@ class ExpressionSettings(ReconstructionSettings):
 
 
 class Expression(Reconstruction):
-    """Self-reconstruction with all three banks; expression head, expression bank and EEM learn."""
+    """Self-reconstruction with all three banks; expression head, expression bank and EEM are trained."""
 
     SETTINGS = ExpressionSettings
     TRACKS = TRACKS
@@ -267,9 +270,9 @@ class FinetuneSettings(ReconstructionSettings):
 
 
 class Finetune(Reconstruction):
-    """One person: the generator learns how this face looks when it moves; the motion space stays everyone's.
+    """Fine-tunes the generator to one person; the motion space is unchanged.
 
-    Because encoder, heads and banks keep still, presets, audio and saved motions go on working.
+    Because encoder, heads and banks are frozen, presets, audio and saved motions stay valid.
     """
 
     SETTINGS = FinetuneSettings

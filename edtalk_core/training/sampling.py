@@ -1,4 +1,4 @@
-"""Samples of the image stages: frames of one person under one view, and variations that were never filmed."""
+"""Sampling for the image stages: frames of a person under one augmentation, and synthetic variations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .typed_settings import Share
 NEAR_FRAMES = 13
 CONTRAST_CANDIDATES = 8
 LABELLED_SHARE = 0.6
-"""Share of the new expressions that are those of an emotion; the others are any."""
+"""Share of the new expressions that are labelled emotions; the others are random."""
 
 Array = NDArray[np.float32]
 Random = np.random.Generator
@@ -30,39 +30,39 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, kw_only=True)
 class PairSampling:
-    """Which frames make a sample. Shares are of the samples, 0 to 1."""
+    """Selection of the frames of a sample. Shares are shares of the samples, 0 to 1."""
 
     near_frames_share: Share = 0.0
-    """Share of the samples whose frames lie within half a second: the head hardly moves in between, so that what is
-    left to learn is the mouth."""
+    """Share of the samples whose frames lie within half a second: the head hardly moves in between, so that
+    mainly the mouth is learned."""
     contrast_share: Share = 0.0
-    """Share of the samples whose second frame is, of 8, the one whose mouth differs most in opening, or every other
-    time whose eyes do: mouths are nearly shut most of the time, and eyes open."""
+    """Share of the samples whose second frame is, of 8 candidates, the one that differs most in mouth opening or, with
+    equal probability, in eye opening: most of the time mouths are nearly closed and eyes open."""
     swapped_mouth_share: Share = 0.0
     """Share of the samples whose second frame is the first with the mouth of the second, or the second with the mouth
     of the first: lips move nothing else, and a head moves without its lips."""
     new_expression_share: Share = 0.0
     """Share of the samples whose second frame is warped to another expression, that of an emotion or any: few people
-    were filmed in eight emotions, so everybody shows them."""
+    were filmed in eight emotions."""
     exact_warp_share: Share = 0.0
-    """Share of the samples that are one frame in two expressions by the 3D face, with a flow that is known exactly
-    (losses.exact_flow). It needs expression_measure: face-model."""
+    """Share of the samples that are one frame in two expressions by the 3D face, with their exact flow
+    (losses.exact_flow). It requires expression_measure: face-model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionalSampling(PairSampling):
-    """Settings of `PairSampling`, and how many samples show a labelled emotion."""
+    """Settings of `PairSampling`, and the shares of samples with a labelled emotion."""
 
     emotional_share: Share = 0.5
     """Share of the samples that come from clips with a labelled emotion; the rest come from all clips."""
     across_clips_share: Share = 0.0
-    """Share of the emotional samples whose two frames come from different clips of the person: what is between them is
-    the emotion. For clips that were recorded alike, as MEAD's."""
+    """Share of the emotional samples whose two frames come from different clips of the person: they differ
+    mainly in emotion. For clips recorded under the same conditions, as in MEAD."""
 
 
 @dataclass
 class Sample:
-    """Frames of one person under one view."""
+    """Frames of one person under the same augmentation."""
 
     clips: Sequence[Clip]
     """The clip of each frame."""
@@ -73,24 +73,24 @@ class Sample:
     weights: dict[str, Array]
     """Weights measured on the landmarks, by track (frames,bases); empty when none are measured."""
     exact_flow: Array | None = None
-    """(2,S,S): where each pixel of the second frame lies in the first, x and y in [-1,1]; None: it is not known."""
+    """(2,S,S): position in the first frame of each pixel of the second, x and y in [-1,1]; None: unknown."""
 
 
 ChooseClips = Callable[[Random, int], Sequence[Clip]]
-"""From a random generator and a number of frames, the clip that each frame of a sample comes from."""
+"""Chooses the clip of each frame of a sample, from a random generator and the number of frames."""
 Measure = Callable[[Clip, Array, bool], dict[str, Array]]
-"""From a clip, landmarks (68,2) of one frame and whether they are mirrored, weights (1,bases) by track."""
+"""Measures weights (1,bases) by track, from a clip, landmarks (68,2) of a frame and whether they are mirrored."""
 Variation = Callable[[Sample, Random], bool]
-"""Changes a sample's frames after the first, or leaves it as it is; returns whether it changed it."""
+"""Changes a sample in place, or leaves it unchanged; returns whether it changed the sample."""
 
 
-def one_clip(store: ClipStore) -> ChooseClips:
-    """All frames from one clip."""
+def single_clip(store: ClipStore) -> ChooseClips:
+    """Choose all frames of a sample from a single clip."""
     return lambda rng, frames: [store.sample_clip(rng)] * frames
 
 
-def two_moods(store: ClipStore, share: float) -> ChooseClips:
-    """All frames from one clip, but for a share of the samples the second from any clip of the same person."""
+def clips_across_emotions(store: ClipStore, share: float) -> ChooseClips:
+    """Like `single_clip`, but the second frame of a share of the samples is from any clip of the same person."""
 
     def choose(rng: Random, frames: int) -> Sequence[Clip]:
         clips = [store.sample_clip(rng)] * frames
@@ -103,7 +103,7 @@ def two_moods(store: ClipStore, share: float) -> ChooseClips:
 
 
 def choose_frames(rng: Random, clips: Sequence[Clip], settings: PairSampling) -> NDArray[np.int64]:
-    """One frame of each clip."""
+    """Choose a frame of each clip: indexes (frames,)."""
     length, frames = min(map(len, clips)), len(clips)
     near = rng.random() < settings.near_frames_share
     window = min(length, NEAR_FRAMES) if near else length
@@ -122,14 +122,14 @@ class FrameSampler:
     """Draws batches of samples.
 
     Args:
-        choose_clips: which clips a sample's frames come from.
-        settings: which frames of them.
-        frames: of a sample.
-        resolution: of its images.
-        augmentation: strength of its view, see `Augmentation`.
+        choose_clips: chooses the clips of a sample's frames.
+        settings: selection of the frames.
+        frames: number of frames of a sample.
+        resolution: side of its images.
+        augmentation: strength of the augmentation, see `Augmentation`.
         measure: see `weights_measure`; None: samples have no measured weights.
-        variations: tried in turn until one changes the sample.
-        emotional: like `choose_clips`, for a share of the samples.
+        variations: tried in order until one changes the sample.
+        emotional: a share of the samples, and the function that chooses their clips instead of `choose_clips`.
     """
 
     def __init__(
@@ -149,9 +149,8 @@ class FrameSampler:
         self.measure, self.variations, self.emotional = measure, variations, emotional
 
     def draw(self, rng: Random, samples: int) -> dict[str, Tensor]:
-        """A batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, where they are measured, "lip", "pose"
-        and "expression" (B,frames,bases); where settings ask for exact warps, "exact_flow" (B,2,S,S), NaN for the other
-        samples."""
+        """Draw a batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, if measured, "lip", "pose" and
+        "expression" (B,frames,bases); with `exact_warp_share`, "exact_flow" (B,2,S,S), NaN for other samples."""
         sources = [self.choose_clips] * samples
         if self.emotional is not None:
             share, choose_emotional = self.emotional
@@ -166,7 +165,7 @@ class FrameSampler:
         return {name: stack([column[name] for column in columns]) for name in columns[0]}
 
     def sample(self, rng: Random, choose_clips: ChooseClips) -> Sample:
-        """One sample."""
+        """Draw a sample."""
         clips = choose_clips(rng, self.frames)
         view = Augmentation.draw(rng, self.augmentation)
         indexes = choose_frames(rng, clips, self.settings)
@@ -179,7 +178,7 @@ class FrameSampler:
         )
         for frame in range(1, len(clips)):
             if clips[frame] is not clips[0]:
-                # Filmed on another day, perhaps: light is no motion.
+                # Clips may differ in lighting, which is not motion.
                 images[frame] = match_colours(images[frame], images[0])
         weights: dict[str, Array] = {}
         if self.measure is not None:
@@ -193,7 +192,7 @@ class FrameSampler:
 
 
 def weights_measure(motion: LandmarkMotion, sizes: ModelSizes) -> Measure:
-    """The weights that landmarks measure, as many of each track as the model has bases."""
+    """Measure weights by landmarks, as many of each track as the model has bases."""
 
     def measure(clip: Clip, points: Array, mirrored: bool) -> dict[str, Array]:
         measured = motion.measure(points[None], clip.info.name, mirrored)
@@ -203,7 +202,7 @@ def weights_measure(motion: LandmarkMotion, sizes: ModelSizes) -> Measure:
 
 
 def swapped_mouth(share: float) -> Variation:
-    """Composes the second frame of one frame's head and the other's mouth, in a share of the samples of one clip."""
+    """Variation that composes the second frame from the head of one frame and the mouth of the other."""
 
     def vary(sample: Sample, rng: Random) -> bool:
         if not (rng.random() < share and sample.clips[0] is sample.clips[1]):
@@ -220,8 +219,8 @@ def swapped_mouth(share: float) -> Variation:
 
 
 def new_expression(share: float, motion: LandmarkMotion, clips: Sequence[Clip]) -> Variation:
-    """Warps the second frame of a share of the samples to another expression, that of an emotion in `clips` or any."""
-    emotions, spread = expressions_of(motion, clips)
+    """Variation that warps the second frame to another expression: an emotion of `clips` or a random one."""
+    emotions, spread = measure_expressions(motion, clips)
 
     def vary(sample: Sample, rng: Random) -> bool:
         if not rng.random() < share:
@@ -240,12 +239,12 @@ def new_expression(share: float, motion: LandmarkMotion, clips: Sequence[Clip]) 
     return vary
 
 
-def expressions_of(
+def measure_expressions(
     motion: LandmarkMotion, clips: Sequence[Clip]
 ) -> tuple[list[NDArray[np.floating]], NDArray[np.floating]]:
-    """Expression weights (expression,) of each emotion that clips show, and how much they vary over all frames.
+    """Mean expression weights (expression,) of each emotion in clips, and standard deviations over all frames.
 
-    Emotions are those of people who are seen neutral as well.
+    Emotions are measured on people who also have neutral clips.
     """
     neutral = people_with_neutral_clips(clips)
     emotions: dict[str, list[NDArray[np.floating]]] = {}

@@ -50,7 +50,7 @@ RENAMED = {
         for loss in ("l1", "perceptual", "flow", "outside", "adversarial")
     },
 }
-"""Settings by the names that recipes of earlier weights used, for the message that says what they are called now."""
+"""New names of settings by those of earlier recipes, for error messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class TrainingSettings:
     resolution: Count = 256
     """Side of the images in pixels. The published models have 256."""
     channels: dict[int, int] = field(default_factory=dict)
-    """Feature channels by pixels of a new model; empty: the demo model's."""
+    """Feature channels by resolution of a new model; empty: the demo model's."""
     style: Count = 256
     """Latent width of a new model; the published models have 512."""
     lip: Count = 20
@@ -80,9 +80,9 @@ class TrainingSettings:
     expression_hidden: Count = 64
     """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
     steps: Count = 10000
-    """Steps at which the run is finished."""
+    """Number of steps of the run."""
     batch: Count = 16
-    """Samples a step and process."""
+    """Samples per step and process."""
     learning_rate: Positive = 7e-4
     """Adam's step size, constant after a warm-up of 100 steps unless `decay` is set."""
     decay: bool = False
@@ -92,7 +92,7 @@ class TrainingSettings:
     ema: Share = 0.998
     """Decay of the running average of the weights that is exported."""
     seed: int = 0
-    """Decides the new model and every batch."""
+    """Random seed of the new model and of every batch."""
     precision: Literal["no", "fp16", "bf16"] = "bf16"
     """accelerate's mixed precision."""
     train: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class AugmentedSettings(TrainingSettings):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping of names to values from a YAML file. Raises ArgumentError when it is none."""
+    """Read a mapping of names to values from a YAML file. Raises ArgumentError when it is not one."""
     import yaml
 
     try:

@@ -1,4 +1,4 @@
-"""The base of all stages: a model, batches that depend on seed and step alone, losses, a sample sheet."""
+"""Base class of all stages: a model, batches that depend on seed and step alone, losses, a sample sheet."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .typed_settings import flattened
 
 
 class Stage(nn.Module):
-    """One stage of the training. Subclasses say which tensors learn, draw batches and compute losses.
+    """A training stage. Subclasses define the trained tensors, draw batches and compute losses.
 
     Networks that only the training needs (a discriminator, a sync expert) are further submodules beside `model`; they
-    learn in the same step and are kept in checkpoints, not in what is exported.
+    are trained in the same step and saved in checkpoints, but not exported.
 
     Args:
         model: with all networks that the stage trains, see `complete`.
@@ -31,7 +31,7 @@ class Stage(nn.Module):
     SETTINGS: ClassVar[type[TrainingSettings]]
     """Its field `stage` has the stage's name in `stages.STAGES` as its default and only value."""
     TRAINED: ClassVar[tuple[str, ...]]
-    """Prefixes of the model's tensors that learn; everything else stays as it is."""
+    """Prefixes of the model's tensors that are trained; all others are frozen."""
 
     def __init__(self, model: EDTalk, settings: Any) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class Stage(nn.Module):
 
     @classmethod
     def complete(cls, model: EDTalk, settings: Any) -> None:
-        """Add the networks that the stage trains and the model does not have yet.
+        """Add the networks that the stage trains and the model lacks.
 
-        Raises EDTalkError for a model that cannot be trained so.
+        Raises EDTalkError for a model that the stage cannot train.
         """
 
-    def learning(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters that learn: the model's under their own names, helpers' as `helper.NAME`."""
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and trainable parameters: the model's under their own names, helpers' as `helper.NAME`."""
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 own = name.removeprefix("model.")
@@ -59,37 +59,37 @@ class Stage(nn.Module):
         """Prepare the model, once: at the start of a run, not when it is resumed."""
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw one batch; everything random comes from `rng`."""
+        """Draw a batch; `rng` is the only source of randomness."""
         raise NotImplementedError
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The stage's losses of a batch, unweighted, by name; those that weigh 0 are left out."""
+        """Losses of a batch, unweighted, by name, without those of weight 0."""
         raise NotImplementedError
 
     def sheet(self) -> NDArray[np.uint8] | None:
-        """A picture (H,W,3) that shows how far it is; the same samples every time. None: nothing to show."""
+        """Picture (H,W,3) that shows the progress on fixed samples; None: nothing to show."""
         return None
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of what `forward` returns."""
+        """Weighted sum of the losses that `forward` returns."""
         return sum((self.weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
 
 
 def stack(arrays: list[NDArray[np.float32]]) -> Tensor:
-    """Arrays of one shape to a tensor with a leading batch axis."""
+    """Stack arrays of the same shape to a tensor with a leading batch axis."""
     return torch.from_numpy(np.stack(arrays))
 
 
 def tile(rows: list[Tensor]) -> NDArray[np.uint8]:
-    """Rows of images (N,3,S,S) in [-1,1] to one picture, a row below the other."""
+    """Tile rows of images (N,3,S,S) in [-1,1] to one picture (H,W,3)."""
     picture = torch.cat([torch.cat(list(row.float().cpu()), dim=2) for row in rows], dim=1)
     return images_to_pictures(picture[None])[0]
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Tensor:
-    """Call a module so that gradients reach its inputs but not its parameters.
+    """Call a module with gradients for its inputs but not for its parameters.
 
-    A discriminator judges this way within the same backward pass that teaches it.
+    A discriminator can then judge samples in the same backward pass that trains it.
     """
     state = {name: value.detach() for name, value in (*module.named_parameters(), *module.named_buffers())}
     return torch.func.functional_call(module, state, inputs)

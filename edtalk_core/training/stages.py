@@ -26,14 +26,14 @@ STAGES: dict[str, type[Stage]] = {
 
 
 def stage_class(name: str) -> type[Stage]:
-    """The stage of a name. Raises ArgumentError when there is none."""
+    """Look up a stage by name. Raises ArgumentError when there is none."""
     if name not in STAGES:
         raise ArgumentError(f'There is no stage "{name}"; choose from {", ".join(STAGES)}.')
     return STAGES[name]
 
 
 def stage_settings(stage: str, file: str | Path | None, values: Mapping[str, Any]) -> TrainingSettings:
-    """The settings of a stage's run. `values` win over the YAML `file`, which wins over the stage's defaults.
+    """Settings of a stage's run. `values` override the YAML `file`, which overrides the stage's defaults.
 
     Mappings such as `losses` are merged key by key. Raises ArgumentError for an unknown stage, names that are unknown
     at any depth, values of the wrong type or out of range, and files that cannot be read.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a setting may have: `words` say which, after "must be"."""
+    """Allowed range of a number; `words` describe it in messages, after "must be"."""
 
     words: str
     low: float = -math.inf
@@ -42,7 +42,7 @@ Count = Annotated[int, Range("a whole number of at least 1", 1)]
 
 
 def merged(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Nested mappings as one; what comes later wins, key by key at every depth."""
+    """Merge nested mappings; later ones override earlier ones, key by key at every depth."""
     result: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -52,13 +52,13 @@ def merged(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def read_settings(kind: type[T], values: Mapping[str, Any], renamed: Mapping[str, str] | None = None) -> T:
-    """Settings of a dataclass from a nested mapping; what is not in it keeps the default.
+    """Read the settings of a dataclass from a nested mapping; missing ones have their defaults.
 
     Args:
         kind: a frozen dataclass, the types of whose fields are str, int, float, bool, Literal, tuple, dict of ints,
             the ranges of this module, or further dataclasses of this kind.
-        values: name -> value, mappings for nested dataclasses. Numbers may be texts: YAML takes 1e-4 for one.
-        renamed: dotted names of earlier versions -> those of today, for the message.
+        values: name -> value, mappings for nested dataclasses. Numbers may be strings, as YAML reads 1e-4.
+        renamed: dotted names of earlier versions -> current names, for error messages.
 
     Raises:
         ArgumentError: an unknown name at any depth, with the nearest known one; a missing or unusable value.
@@ -76,7 +76,7 @@ class _Reader:
     renamed: Mapping[str, str]
 
     def changes(self, kind: type, default: Any, values: object, path: str) -> dict[str, Any]:
-        """Arguments of a dataclass. `default`: the settings that they change; None: those of the class."""
+        """Arguments of a dataclass. `default`: the settings that they modify; None: the defaults of the class."""
         if not isinstance(values, Mapping):
             raise ArgumentError(f"{path} must be a mapping of names to values, not {values!r}.")
         hints = get_type_hints(kind, include_extras=True)
@@ -109,7 +109,7 @@ class _Reader:
 
 
 def convert(value: object, hint: Any, name: str) -> Any:
-    """A value as the type of its field. Raises ArgumentError that names the setting and what it must be."""
+    """Convert a value to the type of its field. Raises ArgumentError with the setting's name and expected type."""
     allowed: Range | None = None
     if get_origin(hint) is Annotated:
         hint, allowed = get_args(hint)
@@ -149,7 +149,7 @@ def convert(value: object, hint: Any, name: str) -> Any:
 
 
 def type_words(hint: Any) -> str:
-    """A type as a message says it: "a whole number", "a list of texts"."""
+    """Describe a type in words: "a whole number", "a list of texts"."""
     if get_origin(hint) is Annotated:
         return str(get_args(hint)[1].words)
     kind, parts = get_origin(hint) or hint, get_args(hint)
@@ -164,7 +164,7 @@ def type_words(hint: Any) -> str:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """Name -> documentation of a dataclass's fields, those it inherits included, on one line."""
+    """Name -> documentation, on one line, of a dataclass's fields, including inherited ones."""
     docs: dict[str, str] = {}
     for cls in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(cls):
@@ -184,18 +184,18 @@ def field_docs(kind: type) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, as a help text lists it."""
+    """Description of a setting for help texts."""
 
     name: str
-    """Dotted."""
+    """Dotted name."""
     type: str
     default: Any
-    """`dataclasses.MISSING` where one must be given."""
+    """`dataclasses.MISSING` if the setting is required."""
     doc: str
 
 
 def described(kind: type, default: Any = None, path: str = "") -> Iterator[Setting]:
-    """All settings of a dataclass and of those nested in it. `default`: the settings they are of."""
+    """Describe all settings of a dataclass and of nested ones. `default`: an instance with their defaults."""
     hints, docs = get_type_hints(kind, include_extras=True), field_docs(kind)
     for field in dataclasses.fields(kind):
         value = getattr(default, field.name) if default is not None else field.default
@@ -208,7 +208,7 @@ def described(kind: type, default: Any = None, path: str = "") -> Iterator[Setti
 
 
 def flattened(settings: Any, path: str = "") -> dict[str, Any]:
-    """Values of a dataclass and of those nested in it by dotted name."""
+    """Values of a dataclass and of nested ones, by dotted name."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)

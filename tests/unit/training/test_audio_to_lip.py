@@ -10,7 +10,7 @@ from tiny_training import tiny_settings
 from edtalk_core.data.clips import Clip
 from edtalk_core.training.audio_to_lip import AudioToLipSettings, SpeechSampler
 from edtalk_core.training.loop import starting_model
-from edtalk_core.training.speech_variations import between, paced_windows
+from edtalk_core.training.speech_variations import interpolate_rows, paced_windows
 
 
 def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
@@ -23,7 +23,9 @@ def test_sound_and_mouth_keep_together_at_another_pace(face_store: Path):
     own = clip.mel_windows(frames.astype(int))
     assert np.allclose(slow[:, :, 8], own[:, :, 8])
     assert np.allclose(slow[:, :, 12], own[:, :, 10])
-    assert np.allclose(between(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]])
+    assert np.allclose(
+        interpolate_rows(np.array([[0.0], [2.0]], np.float32), np.array([-1.0, 0.25, 5.0])), [[0], [0.5], [2]]
+    )
 
 
 def test_labels_are_in_step_with_the_sound(face_store: Path, tmp_path: Path):
@@ -42,5 +44,7 @@ def test_labels_are_in_step_with_the_sound(face_store: Path, tmp_path: Path):
                 first = np.abs(own - windows[0]).sum((1, 2)).argmin()
                 if np.array_equal(own[first : first + len(windows)], windows):
                     frames = places[first] + offset + np.arange(len(windows))
-                    expected.append(between(sampler.tracks[clip.info.name]["lip"].numpy(), frames.astype(float)))
+                    expected.append(
+                        interpolate_rows(sampler.tracks[clip.info.name]["lip"].numpy(), frames.astype(float))
+                    )
             assert any(np.allclose(own, lips, atol=1e-5) for own in expected)

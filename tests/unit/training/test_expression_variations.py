@@ -21,7 +21,7 @@ from edtalk_core.training.expression_variations import draw_amounts, exact_warp,
 from edtalk_core.training.image_stage import expression_motion
 from edtalk_core.training.loop import starting_model
 from edtalk_core.training.losses import exact_flow_loss
-from edtalk_core.training.sampling import FrameSampler, PairSampling, Sample, Variation, one_clip, weights_measure
+from edtalk_core.training.sampling import FrameSampler, PairSampling, Sample, Variation, single_clip, weights_measure
 from edtalk_core.training.stages import STAGES
 
 SIZE = 64
@@ -36,7 +36,7 @@ def sample_of(store: Path, motion: FaceMotion, seed: int, *variations: Variation
     clips = ClipStore(store)
     sizes = starting_model(tiny_settings("expression", store, store)).sizes
     sampler = FrameSampler(
-        one_clip(clips),
+        single_clip(clips),
         PairSampling(),
         frames=2,
         resolution=SIZE,
@@ -128,7 +128,7 @@ def test_exact_flow_loss_teaches_the_generator(face_store: Path, tmp_path: Path)
     stage = STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
     batch = stage.batch(np.random.default_rng(9))
     assert not torch.isnan(batch["exact_flow"]).any()
-    optimizer = torch.optim.Adam([parameter for _, parameter in stage.learning()], lr=5e-3)
+    optimizer = torch.optim.Adam([parameter for _, parameter in stage.trainable_parameters()], lr=5e-3)
     losses = []
     for _ in range(12):
         (loss,) = stage(batch).values()

@@ -20,9 +20,9 @@ from edtalk_core.training.sampling import (
     FrameSampler,
     PairSampling,
     Sample,
-    expressions_of,
-    one_clip,
-    two_moods,
+    clips_across_emotions,
+    measure_expressions,
+    single_clip,
 )
 from edtalk_core.training.stage import Stage
 from edtalk_core.training.stages import STAGES
@@ -62,7 +62,7 @@ def test_contrast_prefers_mouths_and_eyes_that_differ(face_store: Path):
 
     def mean_difference(share: float, opening: Callable[[np.ndarray], np.ndarray]) -> float:
         sampling = PairSampling(contrast_share=share)
-        sampler = FrameSampler(one_clip(store), sampling, frames=2, resolution=16, augmentation=0.0)
+        sampler = FrameSampler(single_clip(store), sampling, frames=2, resolution=16, augmentation=0.0)
         landmarks = sampler.draw(np.random.default_rng(0), 60)["landmarks"].numpy()
         return float(np.abs(np.diff(opening(landmarks), axis=1)).mean())
 
@@ -73,7 +73,7 @@ def test_contrast_prefers_mouths_and_eyes_that_differ(face_store: Path):
 def test_expressed_face_measures_as_the_expression_it_was_given(face_store: Path):
     clips = ClipStore(face_store).clips
     motion = LandmarkMotion(clips, 20, 10)
-    _, spread = expressions_of(motion, clips)
+    _, spread = measure_expressions(motion, clips)
     for clip in clips:
         points = clip.points[:3]
         before = motion.measure(points, clip.info.name)
@@ -118,7 +118,7 @@ def test_samples_across_clips_are_of_one_person_in_the_light_of_the_first(face_s
     store = ClipStore(face_store, emotion=True)
     for clip in store.clips:
         clip.info = dataclasses.replace(clip.info, person="both")
-    sampler = FrameSampler(two_moods(store, 1.0), PairSampling(), frames=2, resolution=16, augmentation=0.0)
+    sampler = FrameSampler(clips_across_emotions(store, 1.0), PairSampling(), frames=2, resolution=16, augmentation=0.0)
     samples = [sampler.sample(np.random.default_rng(seed), sampler.choose_clips) for seed in range(20)]
     across = [sample for sample in samples if sample.clips[0] is not sample.clips[1]]
     assert across
@@ -137,7 +137,7 @@ def test_share_of_emotional_samples_is_drawn_first(face_store: Path):
         return clips
 
     sampler = FrameSampler(
-        one_clip(store), PairSampling(), frames=2, resolution=16, augmentation=0.0, emotional=(0.5, watched)
+        single_clip(store), PairSampling(), frames=2, resolution=16, augmentation=0.0, emotional=(0.5, watched)
     )
     sampler.draw(np.random.default_rng(0), 200)
     assert 70 < len(seen) < 130
@@ -155,7 +155,7 @@ def test_first_variation_that_changes_a_sample_is_the_last_that_is_tried(face_st
         return vary
 
     sampler = FrameSampler(
-        one_clip(ClipStore(face_store)),
+        single_clip(ClipStore(face_store)),
         PairSampling(),
         frames=2,
         resolution=16,
