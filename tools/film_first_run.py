@@ -108,9 +108,9 @@ def main() -> None:
     if options.only is None:
         target = Target(newest_place())
     else:
-        target = next((one for one in targets() if options.only in one.label), None)
+        target = next((candidate for candidate in targets() if options.only in candidate.label), None)
     if target is None:
-        parser.error(f"no id contains {options.only}; there are {', '.join(one.label for one in targets())}")
+        parser.error(f"no id contains {options.only}; there are {', '.join(place.label for place in targets())}")
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         server = ComfyServer(target.place.find(), Path(folder, "base"), target.front_end_root(), first_start=True)

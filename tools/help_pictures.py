@@ -61,7 +61,7 @@ def load_portrait(studio: Studio) -> Made:
     names = ("template", "box", "none")
     crops = [scene.portrait(crop=name)[1] for name in names]
     pictures = [shown[0] for shown in studio.look(scene.graph, scene.man, *crops)]
-    return row([titled(fitted(one, 155), name) for name, one in zip(("image", *names), pictures, strict=True)])
+    return row([titled(fitted(picture, 155), name) for name, picture in zip(("image", *names), pictures, strict=True)])
 
 
 @picture_of("EDTalkEncodeAudio")
@@ -111,7 +111,9 @@ def expression_preset(studio: Studio) -> Made:
     strengths = (0.0, 0.5, 1.0, 2.0)
     emotions = ("happy", "angry")
     links = [
-        scene.frames(portrait, expression=scene.emotion(portrait, one, by)) for one in emotions for by in strengths
+        scene.frames(portrait, expression=scene.emotion(portrait, emotion, by))
+        for emotion in emotions
+        for by in strengths
     ]
     faces = [shown[0] for shown in studio.look(scene.graph, *links)]
     top = [titled(fitted(face, 155), f"{by:g}") for by, face in zip(strengths, faces, strict=False)]
@@ -374,7 +376,7 @@ def paste_back(studio: Studio) -> Made:
     pasted = [
         scene.graph.add("EDTalkPasteBack", portrait=portrait, image=picture, frames=frames, area=area) for area in areas
     ]
-    masks = [scene.graph.add("MaskToImage", mask=one[1])[0] for one in pasted]
+    masks = [scene.graph.add("MaskToImage", mask=node[1])[0] for node in pasted]
     (before,), after, *drawn = studio.look(scene.graph, picture, pasted[0][0], *masks)
     below = [titled(fitted(mask, 208), area) for area, (mask,) in zip(areas, drawn, strict=True)]
     return column([row([before, after[4]]), row(below)])

@@ -42,11 +42,11 @@ def save(made: Made, path: Path) -> None:
 
 
 def main() -> None:
-    """Make those that are asked for."""
+    """Make the requested pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nodes", nargs="*", metavar="NODE_ID", help=f"of {', '.join(MAKERS)}; default: all")
-    wanted = parser.parse_args().nodes or list(MAKERS)
-    if unknown := set(wanted) - set(MAKERS):
+    node_ids = parser.parse_args().nodes or list(MAKERS)
+    if unknown := set(node_ids) - set(MAKERS):
         parser.error(f"no picture is known of {', '.join(sorted(unknown))}")
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def main() -> None:
         try:
             client = Client(server)
             studio = Studio(server, client)
-            for node_id in wanted:
+            for node_id in node_ids:
                 path = PICTURES / f"{node_id}.webp"
                 save(MAKERS[node_id](studio), path)
                 sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB\n")

@@ -41,7 +41,7 @@ def thumbnail(run: Run, server: ComfyServer) -> Image.Image:
     files = run.files(server)
     videos = [path for path in files if path.suffix in VIDEOS]
     if not videos:
-        picture = max((Image.open(path).convert("RGB") for path in files), key=lambda one: one.width)
+        picture = max((Image.open(path).convert("RGB") for path in files), key=lambda image: image.width)
         picture = picture.crop((0, 0, min(picture.width, round(WIDEST * picture.height)), picture.height))
         return picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS)
     frames = read_video(videos[-1]).frames
@@ -58,12 +58,12 @@ def thumbnail(run: Run, server: ComfyServer) -> Image.Image:
 
 
 def main() -> None:
-    """Make those that are asked for."""
+    """Make the requested thumbnails."""
     known = {path.stem: path for path in WORKFLOWS}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW", help=f"of {', '.join(known)}; default: all")
-    wanted = parser.parse_args().workflows or list(known)
-    if unknown := set(wanted) - set(known):
+    names = parser.parse_args().workflows or list(known)
+    if unknown := set(names) - set(known):
         parser.error(f"there is no workflow {', '.join(sorted(unknown))}")
     install = find_comfyui()
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def main() -> None:
         server.start()
         try:
             with open_front_end(server) as editor:
-                for name in wanted:
+                for name in names:
                     workflow = read_workflow(known[name])
                     provide_models(workflow, server)
                     editor.load(workflow)

@@ -112,7 +112,7 @@ def results(editor: FrontEnd, run: Run) -> Iterator[str]:
 
 
 def main() -> None:
-    """Survey what is asked for."""
+    """Survey the requested templates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW", help='start of a name, such as "01"; default: all')
     parser.add_argument("--only", default="", metavar="TEXT", help='part of an editor\'s id, such as "1.49.6-nodes2"')
@@ -131,7 +131,7 @@ def main() -> None:
 
         write(line(HEADINGS) + line(("---",) * len(HEADINGS)))
         for target in targets():
-            renderers = [one for one in RENDERERS if options.only in f"{target.label}-{one}"]
+            renderers = [name for name in RENDERERS if options.only in f"{target.label}-{name}"]
             for row in survey(target, renderers, workflows, options.out) if renderers else ():
                 write(line(row.cells()))
 
