@@ -28,6 +28,7 @@ sys.path.append(str(ROOT / "tests/support"))
 from comfy_install import RENDERERS, Target, targets
 from comfy_server import ComfyServer
 from front_end import open_front_end
+from layout import is_laid_out_for
 
 TITLE = 30
 """Height of a node's title, which lies above its position."""
@@ -242,7 +243,12 @@ def main() -> None:
     if not workflows and not blueprints:
         parser.error(f"there is none of these names; there are {', '.join(known)}")
     # One after the other: Playwright runs a single browser at a time.
-    editors = [(target, renderer) for target in targets() for renderer in RENDERERS]
+    editors = [
+        (target, renderer)
+        for target in targets()
+        for renderer in RENDERERS
+        if is_laid_out_for(target.front_end_version, renderer)
+    ]
     drafts: list[Draft] = []
     for target, renderer in editors if workflows else ():
         with open_editor(target, renderer) as page:

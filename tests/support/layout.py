@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from comfy_install import CLASSIC, NODES_2
 from front_end import FrontEnd
 
 TOLERANCE = 2.0
@@ -46,11 +47,25 @@ MEASURE = """tolerance => {
     }
     return problems;
 }"""
+FIRST_NODES_2 = (1, 30)
+"""First front end whose Nodes 2.0 is meant for users. In the experiment before it, nodes measure half as large again."""
 LAYOUT_MS = 1000
 """Time until nodes have their final sizes after a workflow was opened or previews appeared."""
 
 
 def layout_problems(editor: FrontEnd) -> list[str]:
-    """Descriptions of nodes that overlap or extend beyond their group; empty if there are none."""
+    """Descriptions of nodes that overlap or extend beyond their group; empty if there are none.
+
+    Always empty for an editor that the templates are not laid out for.
+    """
+    version, nodes_2 = editor.page.evaluate("() => [window.__COMFYUI_FRONTEND_VERSION__, LiteGraph.vueNodesMode]")
+    if not is_laid_out_for(version, NODES_2 if nodes_2 else CLASSIC):
+        return []
     editor.page.wait_for_timeout(LAYOUT_MS)
     return editor.page.evaluate(MEASURE, TOLERANCE)
+
+
+def is_laid_out_for(version: str, renderer: str) -> bool:
+    """Whether the templates are laid out for a front end, such as "1.49.6", and renderer."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())  # none of "newest"
+    return renderer == CLASSIC or not numbers or numbers >= FIRST_NODES_2
