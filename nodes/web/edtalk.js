@@ -1,4 +1,4 @@
-/** What ComfyUI has no server-side place for: colours of the pack's links, and lists in the editor's language. */
+/** Editor extension for what the server cannot set: link colours of the pack, and translated labels of lists. */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
@@ -9,19 +9,19 @@ const COLOURS = {
   EDTALK_MOTION: "#d1749b",
 };
 
-/** Give a type a colour that stays when a palette is chosen which does not know it: the editor then empties it. */
-function colour(table, type, own) {
-  let chosen = "";
+/** Sets a type's colour as default: the editor clears it when the user selects a palette without the type. */
+function setDefaultColour(table, type, defaultColour) {
+  let paletteColour = "";
   Object.defineProperty(table, type, {
     configurable: true,
     enumerable: true,
-    get: () => chosen || own,
-    set: (value) => (chosen = value),
+    get: () => paletteColour || defaultColour,
+    set: (value) => (paletteColour = value),
   });
 }
 
-/** The pack's labels of a language: node id -> input -> option -> label. */
-async function labelsOf(language) {
+/** Fetches the pack's labels in a language: node id -> input -> option -> label. */
+async function fetchLabels(language) {
   const texts = await (await api.fetchApi("/i18n")).json();
   const nodes = Object.entries(texts[language]?.nodeDefs ?? {}).filter(([id]) => id.startsWith("EDTalk"));
   return Object.fromEntries(nodes.map(([id, { inputs }]) => [id, inputs ?? {}]));
@@ -37,13 +37,13 @@ app.registerExtension({
     style.textContent = `:root { ${Object.entries(COLOURS).map(([type, value]) => `--color-datatype-${type}: ${value};`).join(" ")} }`;
     document.head.append(style);
     const language = app.ui.settings.getSettingValue("Comfy.Locale");
-    if (language !== "en") labels = await labelsOf(language);
+    if (language !== "en") labels = await fetchLabels(language);
   },
 
   setup() {
     for (const [type, value] of Object.entries(COLOURS)) {
-      colour(LGraphCanvas.link_type_colors, type, value);
-      colour(app.canvas.default_connection_color_byType, type, value);
+      setDefaultColour(LGraphCanvas.link_type_colors, type, value);
+      setDefaultColour(app.canvas.default_connection_color_byType, type, value);
     }
   },
 

@@ -1,4 +1,4 @@
-// The picture that a node shows while it works, where it ends with a video, in an element of its own.
+// Live preview of nodes that end with a video, in an element of its own.
 //
 // ComfyUI's editor prefers the last preview of a node to the node's result and drops it only when the node starts
 // again, so a node that ends with a video must not send previews for itself: they would be loaded as the video. They
@@ -12,7 +12,7 @@ const WIDGET = "edtalk_live_preview";
 const CLASSIC_VIDEO = "video-preview"; // the editor's own widget, in its classic renderer
 const LEAST_HEIGHT = 220; // as the editor's own previews
 
-// The video of the run before makes room: in the classic renderer the picture lies on it, in Nodes 2.0 it is hidden.
+// In the classic renderer the preview covers the video of the previous run; in Nodes 2.0 that video is hidden.
 const STYLE = `
 .edtalk-live-preview { position: relative; min-height: ${LEAST_HEIGHT}px }
 .comfy-img-preview > .edtalk-live-preview { position: absolute; inset: 0; background: #000 }
@@ -22,7 +22,7 @@ const STYLE = `
 :has(> .edtalk-video) > .lg-node-content { display: none }
 `;
 
-/** The node of an execution id, such as 7, or 5:7 for node 7 in the subgraph that node 5 is. */
+/** Finds the node of an execution id, such as 7, or 5:7 for node 7 in the subgraph that node 5 is. */
 function findNode(executionId) {
   let graph = app.rootGraph ?? app.graph.rootGraph ?? app.graph;
   let node;
@@ -63,10 +63,10 @@ function remove(node, element) {
   element.remove();
 }
 
-const shown = new Map(); // execution id -> {node, element, image}
+const previews = new Map(); // execution id -> {node, element, image}
 
 function show(executionId, blob) {
-  let preview = shown.get(executionId);
+  let preview = previews.get(executionId);
   if (!preview) {
     const node = findNode(executionId);
     if (!node) return;
@@ -77,7 +77,7 @@ function show(executionId, blob) {
     element.append(image);
     place(node, element);
     preview = { node, element, image };
-    shown.set(executionId, preview);
+    previews.set(executionId, preview);
   }
   URL.revokeObjectURL(preview.image.src);
   preview.image.src = URL.createObjectURL(blob);
@@ -85,9 +85,9 @@ function show(executionId, blob) {
 }
 
 function clear(executionId) {
-  const preview = shown.get(executionId);
+  const preview = previews.get(executionId);
   if (!preview) return;
-  shown.delete(executionId);
+  previews.delete(executionId);
   URL.revokeObjectURL(preview.image.src);
   remove(preview.node, preview.element);
   preview.node.setDirtyCanvas(true, true);
@@ -131,6 +131,6 @@ app.registerExtension({
     });
     api.addEventListener("executed", onExecuted);
     for (const end of ["execution_success", "execution_error", "execution_interrupted"])
-      api.addEventListener(end, () => [...shown.keys()].forEach(clear));
+      api.addEventListener(end, () => [...previews.keys()].forEach(clear));
   },
 });
