@@ -48,7 +48,7 @@ MEASURE = """tolerance => {
     return problems;
 }"""
 FIRST_NODES_2 = (1, 30)
-"""First front end whose Nodes 2.0 is meant for users. In the experiment before it, nodes measure half as large again."""
+"""First front end with a Nodes 2.0 for users. In the experiment before it, nodes measure half as large again."""
 LAYOUT_MS = 1000
 """Time until nodes have their final sizes after a workflow was opened or previews appeared."""
 
