@@ -219,7 +219,7 @@ MISTAKES = {
     "unknown emotion": ("animate P S --expression hapy", 2, "happy"),
     "strength too large": ("animate P S --expression happy:99", 2, "strength"),
     "strength is no number": ("animate P S --expression happy:much", 2, "number"),
-    "timeline is wrong": ("animate P S --expression 0_happy;x_sad", 1, "no time"),
+    "timeline is wrong": ("animate P S --expression 0_happy;x_sad", 1, "not a time"),
     "expression file is a picture": ("animate P S --expression grey.png", 1, "grey.png"),
     "folder missing": ("animate P S -o nowhere/out.mp4", 2, "no folder"),
     "output is a folder": ("animate P S -o .", 2, "folder"),
