@@ -9,7 +9,7 @@ MODEL, MOTION, RENDER, OTHER = "#3f789e", "#b58b2a", "#a1309b", "#8A8"
 """Colours of groups: inputs and models, motion, what comes out, and what belongs to neither."""
 SHOWS = 300
 """Height of what a node shows: a picture, or a player."""
-TELLS = 60
+TELLS = 100
 """Height of what a node says of its progress."""
 PLAYS = 440
 """Height of a video that plays, below the sentence that says where it was saved: the oldest editors need the most."""
