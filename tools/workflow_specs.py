@@ -323,7 +323,7 @@ STABLE_DIFFUSION = Workflow(
                             {"seed": 7, "control_after_generate": "fixed", "cfg": 7},
                         ),
                         Node("painted", "VAEDecode", {"samples": "sampler.LATENT", "vae": "checkpoint.VAE"}),
-                        Node("shown", "PreviewImage", {"images": "painted.IMAGE"}, title="The picture", shows=200),
+                        Node("shown", "PreviewImage", {"images": "painted.IMAGE"}, title="The picture", shows=260),
                     ),
                 ),
             ),
