@@ -96,11 +96,15 @@ def fingerprint(name: str, path: str | None) -> str:
         return f"{name} {path}"
 
 
+LONGEST_NAME = 200
+"""Bytes of a file's name: file systems take 255, and the name of an unfinished file is longer than the final one."""
+
+
 def next_file(prefix: str, extension: str, size: tuple[int, int] = (0, 0)) -> tuple[Path, ui.SavedResult]:
     """Return the next free numbered file of a prefix below the output folder, and its entry for the node's `ui` output.
 
     `size`: values of %width% and %height% in the prefix. Raises ArgumentError for a prefix outside the output folder or
-    with a NUL character.
+    with a NUL character or a name that is too long for a file.
     """
     output = folder_paths.get_output_directory()
     try:
@@ -113,6 +117,10 @@ def next_file(prefix: str, extension: str, size: tuple[int, int] = (0, 0)) -> tu
             f"{output}."
         ) from error
     file = f"{name}_{counter:05}_.{extension}"
+    if len(os.fsencode(file)) > LONGEST_NAME:
+        raise ArgumentError(
+            f"The file name {name[:20]}... is too long: shorten the filename_prefix to {LONGEST_NAME - 20} characters."
+        )
     return Path(folder, file), ui.SavedResult(file, subfolder, io.FolderType.output)
 
 

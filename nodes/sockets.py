@@ -176,7 +176,8 @@ def _path_of(video: Input.Video) -> str | None:
         # Newer ComfyUIs trim and crop a VIDEO, which its stream source does not reflect.
         trim: tuple[float, ...] = getattr(video, "get_active_trim_window", tuple)()
         is_untrimmed_file = isinstance(source, str) and os.path.isfile(source) and not any(trim)
-        if is_untrimmed_file and sorted(video.get_dimensions()) == sorted(VideoReader(source).size):
+        # Our reader first: of a damaged file it says what is wrong, and ComfyUI's does not.
+        if is_untrimmed_file and sorted(VideoReader(source).size) == sorted(video.get_dimensions()):
             return str(source)
     return None
 
