@@ -590,7 +590,7 @@ PASTE_BACK = Workflow(
                                 "pose": "idle.pose",
                                 "audio": "heard.audio",
                             },
-                            shows=TELLS,
+                            shows=SHOWS,
                         ),
                         Node(
                             "upscaler",
@@ -627,7 +627,7 @@ PASTE_BACK = Workflow(
                             "paste",
                             "EDTalkPasteBack",
                             {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
-                            shows=TELLS,
+                            shows=SHOWS,
                         ),
                         Node(
                             "create",
@@ -702,13 +702,13 @@ def person(
                         "lip": f"lip{number}.lip",
                         "audio": f"heard{number}.audio",
                     },
-                    shows=TELLS,
+                    shows=SHOWS,
                 ),
                 Node(
                     f"paste{number}",
                     "EDTalkPasteBack",
                     {"portrait": f"portrait{number}.portrait", "image": below, "frames": f"frames{number}.images"},
-                    shows=TELLS,
+                    shows=SHOWS,
                 ),
             ),
         ),
