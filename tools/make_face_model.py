@@ -15,7 +15,7 @@ import numpy as np
 
 from edtalk_core.atomic import atomic_write
 from edtalk_core.data.clips import ClipStore
-from edtalk_core.data.face_model import face_model, fit_face
+from edtalk_core.face.face_model import face_model, fit_face
 from edtalk_core.face.landmarks import JAW, LANDMARK_COUNT, MIRRORED
 
 IDENTITIES = 30

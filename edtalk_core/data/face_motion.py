@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ArgumentError
+from ..face.expression_warp import UNIT
+from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import MIRRORED
 from .clips import Clip
-from .expression_warp import UNIT
-from .face_model import EXPRESSION_BASES, fit_face
 from .landmark_motion import Array, LandmarkMotion
 
 EMOTIONS: dict[str, dict[str, float]] = {

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
-from ..data.face_model import EXPRESSION_BASES, face_model, fit_face
 from ..data.face_motion import EMOTIONS, emotion_amounts
+from ..face.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
+from ..face.face_model import EXPRESSION_BASES, face_model, fit_face
 from ..face.landmarks import JAW
 from .sampling import Array, Random, Sample, Variation
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edtalk_core.data.clips import Clip, ClipInfo, encode_frame, write_clip
-from edtalk_core.data.expression_warp import UNIT
-from edtalk_core.data.face_model import EXPRESSION_BASES, face_model
 from edtalk_core.data.face_motion import EMOTIONS, FaceMotion, emotion_amounts, emotion_presets, mirror
 from edtalk_core.errors import ArgumentError
+from edtalk_core.face.expression_warp import UNIT
+from edtalk_core.face.face_model import EXPRESSION_BASES, face_model
 from edtalk_core.face.landmarks import MIRRORED
 from edtalk_core.motion.presets import EMOTIONS as EMOTION_NAMES
 

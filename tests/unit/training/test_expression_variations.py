@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from tiny_training import tiny_settings
 
 from edtalk_core.data.clips import ClipStore
-from edtalk_core.data.expression_warp import LIDS, UNIT
-from edtalk_core.data.face_model import EXPRESSION_BASES, face_model
 from edtalk_core.data.face_motion import FaceMotion
 from edtalk_core.data.tracks import read_clip
 from edtalk_core.errors import ArgumentError
+from edtalk_core.face.expression_warp import LIDS, UNIT
+from edtalk_core.face.face_model import EXPRESSION_BASES, face_model
 from edtalk_core.face.landmarks import JAW, eye_opening
 from edtalk_core.training.expression_variations import draw_amounts, exact_warp, posed_face, warped_expression
 from edtalk_core.training.image_stage import expression_motion

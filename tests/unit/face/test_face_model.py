@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edtalk_core.data.face_model import EXPRESSION_BASES, MOUTH_SHAPES, face_model, fit_face
 from edtalk_core.errors import ArgumentError
+from edtalk_core.face.face_model import EXPRESSION_BASES, MOUTH_SHAPES, face_model, fit_face
 from edtalk_core.face.landmarks import JAW, LANDMARK_COUNT, MIRRORED, eye_opening, mouth_opening
 
 SHAPES = [*EXPRESSION_BASES, *MOUTH_SHAPES]

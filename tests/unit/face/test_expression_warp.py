@@ -7,13 +7,13 @@ import pytest
 
 from edtalk_core import crop_portrait, read_picture
 from edtalk_core.builtin_files import builtin_file
-from edtalk_core.data.expression_warp import (
+from edtalk_core.face.expression_warp import (
     PosedFace,
     apply_flow,
     rasterise,
     warp_flow,
 )
-from edtalk_core.data.face_model import EXPRESSION_BASES, FaceFit, face_model, fit_face
+from edtalk_core.face.face_model import EXPRESSION_BASES, FaceFit, face_model, fit_face
 from edtalk_core.face.geometry import transform
 from edtalk_core.face.landmarks import (
     JAW,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..builtin_files import builtin_file
 from ..errors import ArgumentError
-from ..face.landmarks import EYES, JAW, LANDMARK_COUNT, MOUTH, OUTER_EYE_CORNERS, Points
+from .landmarks import EYES, JAW, LANDMARK_COUNT, MOUTH, OUTER_EYE_CORNERS, Points
 
 Array = NDArray[np.floating[Any]]
 

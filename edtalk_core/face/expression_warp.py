@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face.landmarks import JAW, LEFT_LOWER_LID, LEFT_UPPER_LID, RIGHT_LOWER_LID, RIGHT_UPPER_LID
 from .face_model import EXPRESSION_BASES, FACE, LEFT_EYE_HOLE, RIGHT_EYE_HOLE, FaceFit, face_model
+from .landmarks import JAW, LEFT_LOWER_LID, LEFT_UPPER_LID, RIGHT_LOWER_LID, RIGHT_UPPER_LID
 
 Array = NDArray[np.floating[Any]]
 
