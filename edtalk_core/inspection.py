@@ -9,7 +9,9 @@ from typing import Any
 
 from .errors import EDTalkError
 from .media.streams import is_video
+from .motion.bases import Bases
 from .motion.files import file_kind, load_motion, motion_metadata, read_json
+from .motion.motion import TRACKS
 from .motion.presets import load_presets
 
 
@@ -51,6 +53,7 @@ def _safetensors_format(path: Path) -> str | None:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
+    from .checkpoints.metadata import read_bases
     from .checkpoints.reading import read_checkpoint
     from .parts import PARTS
     from .recognition import recognise
@@ -58,17 +61,21 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     recognised = recognise(checkpoint.tensors, str(path))
     metadata = checkpoint.metadata
+    bases = read_bases(metadata, recognised.sizes, str(path)) if recognised.sizes else Bases()
+    lids = {"base": bases.lids.base, "closed": bases.lids.closed} if bases.lids else None
     return {
         "kind": "checkpoint",
         "variant": recognised.variant,
         "sizes": json.loads(recognised.sizes.to_json()) if recognised.sizes else None,
         **{part.name: part.name in recognised.parts for part in PARTS},
         "emotions": list(json.loads(metadata.get("presets", "{}"))),
+        "bases": {track: list(names) for track in TRACKS if (names := bases.names(track))},
+        "lids": lids,
         "parameters": sum(value.numel() for value in recognised.tensors.values()),
         "precisions": sorted({str(value.dtype).removeprefix("torch.") for value in recognised.tensors.values()}),
         "unused_tensors": len(recognised.unused),
         "sha256": checkpoint.sha256,
-        "metadata": {key: value for key, value in metadata.items() if key not in ("presets", "sizes")},
+        "metadata": {key: value for key, value in metadata.items() if key not in ("presets", "sizes", "bases")},
     }
 
 

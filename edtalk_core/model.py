@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError, MotionError, UnsupportedCheckpoint
+from .motion.bases import Bases
 from .motion.motion import FPS, TRACKS, Motion
 from .networks.sizes import ModelSizes
 from .networks.talking_head import TalkingHead
@@ -32,13 +33,15 @@ class Portrait:
 
 
 class EDTalk(TalkingHead, PartAttributes):
-    """The talking head with its optional parts (see `parts`), expression presets and frame rate."""
+    """The talking head with its optional parts (see `parts`), expression presets, names of bases and frame rate."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__(sizes)
         self.fps = FPS
         self.presets: dict[str, tuple[float, ...]] = {}
         """Emotion -> expression weights: absolute coordinates, valid for this model only."""
+        self.bases = Bases()
+        """Names of the bases, none for a published model."""
         for part in PARTS:
             self.register_module(part.name, None)
 

@@ -37,8 +37,8 @@ Sweep = Literal["all", "lip", "pose", "expression"]
 Picture = NDArray[np.uint8]
 
 _BACKGROUND, _TEXT_COLOUR = 255, (30, 30, 30)
-_Label = tuple[float, float, str, str]
-"""x, y, text, and the text anchor at that point, as in Pillow."""
+_Label = tuple[float, float, str, str, int]
+"""x, y, text, the text anchor at that point, as in Pillow, and the width in cells that the text may take."""
 
 
 def emotion_sheet(
@@ -85,9 +85,10 @@ def emotion_sheet(
     text, gap = _text_size(cell), cell // 32
     left, top, step = 5 * text, 2 * text, cell + gap
     rows, columns = range(len(strengths)), range(1, len(names) + 1)
-    labels: list[_Label] = [(left - text / 2, top / 2, "strength", "rm"), (left + cell / 2, top / 2, "at rest", "mm")]
-    labels += [(left + column * step + cell / 2, top / 2, names[column - 1], "mm") for column in columns]
-    labels += [(left - text / 2, top + row * step + cell / 2, f"{strengths[row]:g}", "rm") for row in rows]
+    labels: list[_Label] = [(left - text / 2, top / 2, "strength", "rm", 1)]
+    labels += [(left + cell / 2, top / 2, "at rest", "mm", 1)]
+    labels += [(left + column * step + cell / 2, top / 2, names[column - 1], "mm", 1) for column in columns]
+    labels += [(left - text / 2, top + row * step + cell / 2, f"{strengths[row]:g}", "rm", 1) for row in rows]
     positions = [[(left, top)]]
     positions += [[(left + column * step, top + row * step)] for row in rows for column in columns]
     faces = Motion(expression=torch.cat([portrait.own.track("expression"), *expressions]))
@@ -109,7 +110,7 @@ def base_sheet(
     """Render the effect of each base: one weight changed by -reach and +reach, all others unchanged (figure 8).
 
     Each base has three faces: weight lowered, unchanged, and raised. Bases are numbered from 0 within their track, as
-    in `offset`; each track starts a new row.
+    in `offset`, and have the names of `model.bases`; each track starts a new row.
 
     Args:
         model: any variant.
@@ -148,8 +149,15 @@ def base_sheet(
         bases = getattr(model.sizes, name)
         for base in range(bases):
             left, top = gap // 2 + base % columns * width, (rows + base // columns) * height + label
-            for x, step, caption in ((0, -reach, f"-{reach:g}"), (1, 0.0, f"{name} {base}"), (2, reach, f"+{reach:g}")):
-                labels.append((left + (x + 0.5) * cell, top - label / 2, caption, "mm"))
+            caption = f"{name} {base}"
+            if base_name := model.bases.name(name, base):
+                caption += f": {base_name}"
+            for x, step, text_above, cells in (
+                (0, -reach, f"-{reach:g}", 1),
+                (1, 0.0, caption, 2),
+                (2, reach, f"+{reach:g}", 1),
+            ):
+                labels.append((left + (x + 0.5) * cell, top - label / 2, text_above, "mm", cells))
                 if not step:
                     at_rest.append((left + cell, top))
                     continue
@@ -196,10 +204,10 @@ def _compose(
     canvas = Image.fromarray(sheet)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_text_size(cell))
-    overflow = max(font.getlength(text) for *_, text, _ in labels) / (0.95 * cell)
+    overflow = max(font.getlength(text) / (0.95 * cell * cells) for *_, text, _, cells in labels)
     if overflow > 1:
         font = ImageFont.load_default(_text_size(cell) / overflow)
-    for x, y, text, anchor in labels:
+    for x, y, text, anchor, _ in labels:
         draw.text((x, y), text, _TEXT_COLOUR, font, anchor)
     return np.array(canvas)
 

@@ -12,12 +12,13 @@ from torch import Tensor
 from ..atomic import atomic_write
 from ..errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
 from ..model import EDTalk
+from ..motion.bases import Bases
 from ..motion.motion import FPS
 from ..motion.presets import published_presets
 from ..networks.sizes import ModelSizes
 from ..recognition import recognise
 from .catalogue import LICENSE
-from .metadata import bundle_metadata, is_bundle, read_fps, read_presets
+from .metadata import bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
 from .reading import Checkpoint, read_checkpoint
 
 
@@ -30,9 +31,9 @@ def write_bundle(
 ) -> Path:
     """Write a model, or tensors under the names of a bundle, as a bundle with `metadata`. Returns the path.
 
-    Tensors that inference does not use are left out. A model's fps and presets become metadata; for tensors they are
-    taken from `metadata`, as are all other keys. format, format_version, variant and sizes are always set. `dtype`
-    (float32, bfloat16 or float16) is the type to store numbers in; None leaves them unchanged.
+    Tensors that inference does not use are left out. A model's fps, presets and names of bases become metadata; for
+    tensors they are taken from `metadata`, as are all other keys. format, format_version, variant and sizes are always
+    set. `dtype` (float32, bfloat16 or float16) is the type to store numbers in; None leaves them unchanged.
 
     The file is written atomically. Raises ArgumentError for a suffix other than .safetensors, for another dtype or one
     that cannot represent the values; UnsupportedCheckpoint for tensors that are not an EDTalk model or not finite;
@@ -49,9 +50,12 @@ def write_bundle(
     if sizes is None:
         raise UnsupportedCheckpoint(f"A bundle needs an EDTalk model; this is only {recognised.variant}.")
     if isinstance(model, EDTalk):
-        values |= bundle_metadata(sizes, model.fps, model.presets)
+        fps, presets, bases = model.fps, model.presets, model.bases
     else:
-        values |= bundle_metadata(sizes, read_fps(values, str(path)), read_presets(values, sizes, str(path)))
+        fps, presets = read_fps(values, str(path)), read_presets(values, sizes, str(path))
+        bases = read_bases(values, sizes, str(path))
+    values.pop("bases", None)
+    values |= bundle_metadata(sizes, fps, presets, bases)
 
     tensors = {name: _convert_tensor(name, value, dtype) for name, value in recognised.tensors.items()}
     from safetensors import SafetensorError
@@ -88,13 +92,14 @@ def convert(
     *,
     dtype: torch.dtype | None = None,
     presets: Mapping[str, Sequence[float]] | None = None,
+    bases: Bases | None = None,
 ) -> Path:
     """Convert weight files, such as EDTalk.pt and Audio2Lip.pt, to one bundle. Returns the path of the bundle.
 
     Optimiser states, discriminators and weights that inference never uses are left out. The metadata lists the sources
-    with their SHA-256. `presets` (emotion -> expression weights) replace those of the files. `dtype`: see
-    `write_bundle`. Raises the errors of `write_bundle`, `read_checkpoint` and `merge`, and ArgumentError when the
-    target is one of the sources.
+    with their SHA-256. `presets` (emotion -> expression weights) and `bases` (names of the bases) replace those of the
+    files. `dtype`: see `write_bundle`. Raises the errors of `write_bundle`, `read_checkpoint` and `merge`, and
+    ArgumentError when the target is one of the sources.
     """
     target = Path(target)
     if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
@@ -105,6 +110,8 @@ def convert(
     metadata = metadata | {"sources": json.dumps(source_hashes)}
     if presets is not None:
         metadata["presets"] = json.dumps(presets)
+    if bases is not None:
+        metadata["bases"] = bases_to_json(bases)
     return write_bundle(target, tensors, metadata=metadata, dtype=dtype)
 
 

@@ -14,7 +14,7 @@ from ..progress import Progress
 from .bundle import merge
 from .catalogue import FILES, MODELS, models_folder
 from .download import check_hash, download
-from .metadata import read_fps, read_presets
+from .metadata import read_bases, read_fps, read_presets
 from .reading import read_checkpoint
 
 logger = logging.getLogger("edtalk")
@@ -33,9 +33,9 @@ def load_model(
     unless their files exist in the working directory or the models folder). `progress` is called with the downloaded
     and total bytes of a file.
 
-    The model's parts (`audio_to_lip`, `pose_flow`), `presets` and `fps` come from the files; the published model has
-    eight expression presets. Weights are converted to `dtype` on `device`, those of parts to float32 at least, and are
-    independent of the files afterwards.
+    The model's parts (`audio_to_lip`, `pose_flow`), `presets`, `bases` and `fps` come from the files; the published
+    model has eight expression presets. Weights are converted to `dtype` on `device`, those of parts to float32 at
+    least, and are independent of the files afterwards.
 
     Raises UnsupportedCheckpoint (see `read_checkpoint`, `recognise`), DownloadError, and ArgumentError for no path, for
     two files with the same network, and for a device or dtype that cannot be used.
@@ -60,6 +60,7 @@ def load_model(
     source = ", ".join(file.name for file in files.values())
     model = EDTalk.from_state_dict(tensors, source, device=device, dtype=dtype)
     model.presets = read_presets(metadata, model.sizes, source)
+    model.bases = read_bases(metadata, model.sizes, source)
     model.fps = read_fps(metadata, source)
     return model
 

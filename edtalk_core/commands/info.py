@@ -35,6 +35,10 @@ def run(args: argparse.Namespace) -> None:
             print(f"{key}:")
             for number, part in enumerate(value):
                 print(f"  {number}: {_format_value(part)}")
+        elif isinstance(value, dict) and value and all(isinstance(part, list) for part in value.values()):
+            print(f"{key}:")
+            for name, parts in value.items():
+                print(f"  {name}: {', '.join(f'{number} {part}' for number, part in enumerate(parts))}")
         else:
             print(f"{key}: {_format_value(value)}")
 

@@ -7,14 +7,16 @@ warped pictures (`expression_warp`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..face.expression_warp import UNIT
+from ..face.expression_warp import LIDS, UNIT
 from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import MIRRORED
+from ..motion.bases import Bases, Lids
 from .clips import Clip
 from .landmark_motion import Array, LandmarkMotion
 
@@ -69,6 +71,10 @@ class FaceMotion(LandmarkMotion):
     Brows and lids are measured per frame; the mouth, which speech moves, by its mean over the clip. All are relative to
     the person's neutral face. Raises ArgumentError for an expression bank of another size.
     """
+
+    BASES: ClassVar[Bases] = replace(
+        LandmarkMotion.BASES, expression=tuple(EXPRESSION_BASES), lids=Lids(LIDS, closed=UNIT)
+    )
 
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
         clips = list(clips)

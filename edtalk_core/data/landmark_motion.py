@@ -10,7 +10,7 @@ trained this way have an interpretable meaning.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from ..face.landmarks import (
     UPPER_INNER_LIP,
     indices,
 )
+from ..motion.bases import Bases
 from .clips import Clip
 
 Array = NDArray[np.floating[Any]]
@@ -59,6 +60,9 @@ class LandmarkMotion:
 
     Landmarks are in grid_sample coordinates, [-1,1] over the picture.
     """
+
+    BASES: ClassVar[Bases] = Bases(lip=("opening",), pose=("x", "y", "size", "roll", "yaw", "pitch"))
+    """Names of the measured weights; principal components have none but the first of the mouth."""
 
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:
         clips = list(clips)

@@ -54,7 +54,7 @@ def save_training(
             if key in state:
                 tensors[f"training.{key}.{name}"] = torch.as_tensor(state[key])
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    metadata = bundle_metadata(model.sizes, model.fps, model.presets) | {
+    metadata = bundle_metadata(model.sizes, model.fps, model.presets, model.bases) | {
         "training_step": str(step),
         "training_config": json.dumps(asdict(settings)),
     }

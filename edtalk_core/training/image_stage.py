@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -51,8 +51,19 @@ class ImageStageSettings(AugmentedSettings):
 
 def expression_motion(model: EDTalk, settings: ImageStageSettings, clips: Sequence[Clip]) -> LandmarkMotion:
     """Create the measurement of weights for the settings. Raises ArgumentError for an unsuitable expression bank."""
-    kind = FaceMotion if settings.expression_measure == "face-model" else LandmarkMotion
-    return kind(clips, model.sizes.lip, model.sizes.expression)
+    return _measurement(settings)(clips, model.sizes.lip, model.sizes.expression)
+
+
+def name_bases(model: EDTalk, settings: ImageStageSettings, tracks: Sequence[str]) -> None:
+    """Name the model's bases of these tracks after the measured weights that the stage trains them with."""
+    bases = _measurement(settings).BASES
+    names = {track: bases.names(track)[: getattr(model.sizes, track)] for track in tracks}
+    lids = bases.lids if "expression" in tracks else model.bases.lids
+    model.bases = replace(model.bases, **names, lids=lids)
+
+
+def _measurement(settings: ImageStageSettings) -> type[LandmarkMotion]:
+    return FaceMotion if settings.expression_measure == "face-model" else LandmarkMotion
 
 
 def frame_sampler(

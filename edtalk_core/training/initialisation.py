@@ -164,7 +164,7 @@ def grow(model: EDTalk, channels: int) -> EDTalk:
     grown = EDTalk(sizes).to(model.device)
     for part in PARTS:
         setattr(grown, part.name, getattr(model, part.name))
-    grown.presets, grown.fps = model.presets, model.fps
+    grown.presets, grown.bases, grown.fps = model.presets, model.bases, model.fps
     # All but the encoder, whose blocks move on by one, and what is new in the generator.
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("enc.net_app.convs.")}
     grown.load_state_dict(state, strict=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.clips import ClipStore
-from ..data.face_motion import emotion_presets
+from ..data.face_motion import FaceMotion, emotion_presets
 from ..data.presets import read_presets
 from ..errors import ArgumentError, EDTalkError
 from ..progress import StageProgress
@@ -44,7 +44,7 @@ class BundleSettings:
     """Precision in which the weights are stored."""
     presets: Literal["none", "read", "measured", "face-model"] = "none"
     """Expression presets: none, read off the clips by the model, measured by their landmarks, or composed of the 3D
-    face's expressions, for a model trained with them (`expression_measure: face-model`)."""
+    face's expressions, for a model trained with them (`expression_measure: face-model`), whose names its bases get."""
     strength: Positive = 1.0
     """Factor on the presets' weights, measured or composed."""
 
@@ -139,13 +139,13 @@ def write_recipe_bundle(settings: BundleSettings, checkpoint: Path, data: Path, 
     from ..checkpoints.bundle import convert
     from ..checkpoints.loading import load_model
 
-    presets = None
+    presets = bases = None
     if settings.presets == "face-model":
-        presets = emotion_presets(settings.strength)
+        presets, bases = emotion_presets(settings.strength), FaceMotion.BASES
     elif settings.presets != "none":
         measured = settings.presets == "measured"
         presets = read_presets(load_model(checkpoint), ClipStore(data), measured=measured, strength=settings.strength)
-    convert([checkpoint], path, dtype=PRECISIONS[settings.dtype], presets=presets)
+    convert([checkpoint], path, dtype=PRECISIONS[settings.dtype], presets=presets, bases=bases)
 
 
 def _check_unchanged(settings: TrainingSettings) -> None:

@@ -30,6 +30,7 @@ from .image_stage import (
     ImageStageSettings,
     expression_motion,
     frame_sampler,
+    name_bases,
     reading_loss,
 )
 from .initialisation import fit_heads
@@ -87,6 +88,8 @@ class Reconstruction(Stage):
             choose_clips = clips_across_emotions(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
             emotional = (sampling.emotional_share, choose_clips)
         self.measured = bool(self.losses.reading or settings.measured_weights_share)
+        if self.measured:
+            name_bases(model, settings, self.TRACKS)
         self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, emotional=emotional)
         self.sheet_samples = self.sampler.draw(np.random.default_rng([settings.seed, 1]), SHEET_SAMPLES)
 

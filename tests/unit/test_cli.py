@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import save_file
 
 from edtalk_core.builtin_files import builtin_file
+from edtalk_core.checkpoints.bundle import convert
 from edtalk_core.cli import main
 from edtalk_core.commands import COMMANDS
 from edtalk_core.media.picture import write_picture
 from edtalk_core.media.video import VideoReader
+from edtalk_core.motion.bases import Bases, Lids
 from edtalk_core.motion.files import load_motion, save_motion
 from edtalk_core.motion.motion import Motion
 
@@ -81,6 +83,25 @@ def test_info_on_weights(capsys, tiny_bundle):
     assert found["audio_to_lip"] is True
     assert found["pose_flow"] is False
     assert "happy" in found["emotions"]
+    assert (found["bases"], found["lids"]) == ({}, None)
+
+
+def test_info_lists_the_names_of_bases(capsys, tiny_bundle, tmp_path):
+    bases = Bases(pose=("x", "y"), expression=("brows down", "lids"), lids=Lids(1, 3.0))
+    named = convert([tiny_bundle], tmp_path / "named.safetensors", bases=bases)
+    assert run("info", named, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bases"] == {"pose": ["x", "y"], "expression": ["brows down", "lids"]}
+    assert found["lids"] == {"base": 1, "closed": 3.0}
+    assert "bases" not in found["metadata"]
+    assert run("info", named) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("bases:")
+    assert lines[place + 1 : place + 4] == [
+        "  pose: 0 x, 1 y",
+        "  expression: 0 brows down, 1 lids",
+        "lids: base 1, closed 3.0",
+    ]
 
 
 def test_info_on_a_motion(capsys, motion_file):

@@ -10,6 +10,7 @@ from edtalk_core.checkpoints import load_model, write_bundle
 from edtalk_core.errors import ArgumentError, UnsupportedCheckpoint
 from edtalk_core.inspection import inspect_file
 from edtalk_core.model import EDTalk
+from edtalk_core.motion.bases import Bases
 from edtalk_core.motion.motion import TRACKS
 from edtalk_core.networks.sizes import ModelSizes
 from edtalk_core.parts import PARTS, PartAttributes
@@ -75,10 +76,11 @@ def test_a_model_and_a_file_for_each_part_make_the_whole(full_model, tmp_path):
 
 def test_a_grown_model_keeps_all_parts_and_what_else_it_has(full_model):
     full_model.fps, full_model.presets = 30.0, {"happy": (0.5,) * 10}
+    full_model.bases = Bases(pose=("x", "y"))
     grown = grow(full_model, 3)
     assert grown.sizes.resolution == 32
     assert_same_parts(grown, full_model)
-    assert (grown.fps, grown.presets) == (30.0, full_model.presets)
+    assert (grown.fps, grown.presets, grown.bases) == (30.0, full_model.presets, full_model.bases)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)

@@ -15,6 +15,7 @@ from edtalk_core.cli import main
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, MotionError
 from edtalk_core.media.picture import images_to_pictures, read_picture
 from edtalk_core.model import EDTalk, Portrait
+from edtalk_core.motion.bases import Bases
 from edtalk_core.motion.motion import TRACKS, Motion
 from edtalk_core.motion.presets import expression_preset
 from edtalk_core.networks.sizes import ModelSizes
@@ -144,6 +145,22 @@ def test_every_base_is_swept_to_both_sides_of_the_portraits_own(model, portrait,
             expected = face_of(model, portrait, portrait.own.with_tracks(**{name: weights}))
             found = sheet[top : top + 32, x : x + 32].astype(int)
             assert np.abs(found - expected).max() <= 1, (name, base, side)
+
+
+def test_names_stand_beside_the_numbers_of_bases(model, portrait):
+    plain = base_sheet(model, portrait, cell=64)
+    try:
+        model.bases = Bases(pose=("yaw",), expression=("", "lids"))
+        named = base_sheet(model, portrait, cell=64)
+    finally:
+        model.bases = Bases()
+    assert named.shape == plain.shape
+    changed = (named != plain).any(axis=2)
+    label, width, height = round(1.6 * 10), 3 * 64 + 8, round(1.6 * 10) + 64 + 4
+    cells = {(top // height, left // width) for top, left in np.argwhere(changed).tolist()}
+    # Of the rows lip 0-3, lip 4, pose 0-2, expression 0-3: pose 0 and expression 1. Only their labels differ.
+    assert cells == {(2, 0), (3, 1)}
+    assert all(top % height < label for top, _ in np.argwhere(changed).tolist())
 
 
 def test_reach_and_columns(model, portrait):

@@ -17,6 +17,7 @@ from edtalk_core.checkpoints.bundle import merge
 from edtalk_core.checkpoints.catalogue import LICENSE
 from edtalk_core.errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
 from edtalk_core.model import EDTalk
+from edtalk_core.motion.bases import Bases, Lids
 from edtalk_core.motion.presets import published_presets
 from edtalk_core.networks.audio_to_lip import AudioToLip
 from edtalk_core.networks.pose_flow import PoseFlow
@@ -73,12 +74,14 @@ def test_model_saved_with_everything_comes_back(tmp_path: Path) -> None:
     model.pose_flow = PoseFlow(steps=2, width=16, span=5).eval()
     model.presets = {"happy": tuple(float(i) / 3 for i in range(10)), "sad": (0.0,) * 10}
     model.fps = 30.0
+    model.bases = Bases(lip=("opening",), expression=("smile", "lids"), lids=Lids(1, 3.0))
     path = write_bundle(tmp_path / "new" / "a.safetensors", model, metadata={"about": "a test", "license": "CC0-1.0"})
 
     loaded = load_model(path)
     assert_equal(loaded.state_dict(), model.state_dict())
     assert loaded.presets == model.presets
     assert loaded.fps == 30
+    assert loaded.bases == model.bases
     assert torch.equal(loaded.pose_flow.sample(9, seed=3), model.pose_flow.sample(9, seed=3))
     metadata = read_checkpoint(path).metadata
     assert metadata["about"] == "a test"
@@ -88,6 +91,11 @@ def test_model_saved_with_everything_comes_back(tmp_path: Path) -> None:
     again = convert([path], tmp_path / "b.safetensors")
     assert_equal(read_checkpoint(again).tensors, read_checkpoint(path).tensors)
     new_metadata = read_checkpoint(again).metadata
+    assert new_metadata["bases"] == metadata["bases"]
+    renamed = convert([path], tmp_path / "c.safetensors", bases=Bases(pose=("x",)))
+    assert load_model(renamed).bases == Bases(pose=("x",))
+    unnamed = convert([path], tmp_path / "c.safetensors", bases=Bases())
+    assert "bases" not in read_checkpoint(unnamed).metadata
     assert {key: new_metadata[key] for key in metadata} == metadata
     assert json.loads(new_metadata["sources"])[0]["name"] == "a.safetensors"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from tiny_training import tiny_settings
 
+from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.data.clips import ClipStore
 from edtalk_core.data.face_motion import FaceMotion
 from edtalk_core.data.tracks import read_clip
@@ -17,9 +19,10 @@ from edtalk_core.errors import ArgumentError
 from edtalk_core.face.expression_warp import LIDS, UNIT
 from edtalk_core.face.face_model import EXPRESSION_BASES, face_model
 from edtalk_core.face.landmarks import JAW, eye_opening
+from edtalk_core.training.checkpoint import latest_checkpoint
 from edtalk_core.training.expression_variations import draw_amounts, exact_warp, posed_face, warped_expression
 from edtalk_core.training.image_stage import expression_motion
-from edtalk_core.training.loop import starting_model
+from edtalk_core.training.loop import starting_model, train
 from edtalk_core.training.losses import exact_flow_loss
 from edtalk_core.training.sampling import FrameSampler, PairSampling, Sample, Variation, single_clip, weights_measure
 from edtalk_core.training.stages import STAGES
@@ -186,6 +189,27 @@ def test_settings_choose_the_measure(face_store: Path, tmp_path: Path):
         settings = tiny_settings("expression", face_store, tmp_path, expression_measure=measure)
         motion = expression_motion(starting_model(settings), settings, ClipStore(face_store).clips)  # type: ignore[arg-type]
         assert isinstance(motion, FaceMotion) == kind
+
+
+def test_trained_bases_have_names(face_store: Path, tmp_path: Path):
+    """Checkpoints of measured weights say what the bases mean, from the first and also after they were resumed."""
+    values = {"measured_weights_share": 1.0, "sampling": {"emotional_share": 0.0}}
+    named = tiny_settings(
+        "expression", face_store, tmp_path / "named", expression_measure="face-model", steps=1, **values
+    )
+    bases = load_model(train(named)).bases
+    assert bases.expression == tuple(EXPRESSION_BASES)
+    assert bases.pose == ("x", "y", "size", "roll", "yaw", "pitch")
+    assert bases.lids is not None
+    assert bases.expression[bases.lids.base] == "lids"
+    assert bases.lids.closed == UNIT
+    assert load_model(train(replace(named, steps=2))).bases == bases
+    init = str(latest_checkpoint(tmp_path / "named"))
+    finetuned = tiny_settings("finetune", face_store, tmp_path / "finetuned", init=init, steps=1)
+    assert load_model(train(finetuned)).bases == bases
+    # Trained as principal components, the bases no longer mean what they are called.
+    components = tiny_settings("expression", face_store, tmp_path / "components", init=init, steps=1, **values)
+    assert load_model(train(components)).bases == replace(bases, expression=(), lids=None)
 
 
 def test_heads_are_fitted_to_the_measure_that_settings_choose(face_store: Path, motion: FaceMotion, tmp_path: Path):

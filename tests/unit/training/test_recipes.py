@@ -15,7 +15,7 @@ from tiny_training import STAGE_SETTINGS, TINY
 
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.cli import main
-from edtalk_core.data.face_motion import emotion_presets
+from edtalk_core.data.face_motion import FaceMotion, emotion_presets
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.training.recipes import BundleSettings, Recipe, read_recipe, run_recipe, write_recipe_bundle
 from edtalk_core.training.settings import read_yaml
@@ -83,7 +83,9 @@ def test_recipe_of_named_expressions(tmp_path: Path):
 def test_bundle_with_presets_of_named_expressions(trained: Path, tmp_path: Path):
     bundle = tmp_path / "named.safetensors"
     write_recipe_bundle(BundleSettings(file=bundle.name, presets="face-model", strength=1.5), trained, tmp_path, bundle)
-    assert load_model(bundle).presets == emotion_presets(1.5)
+    model = load_model(bundle)
+    assert model.presets == emotion_presets(1.5)
+    assert model.bases == FaceMotion.BASES
 
 
 @pytest.mark.parametrize("file", sorted(RECIPES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
