@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import ArgumentError, MotionError, UnsupportedCheckpoint
+from .media.picture import images_to_pictures
 from .motion.bases import Bases
 from .motion.motion import FPS, TRACKS, Motion
 from .networks.sizes import ModelSizes
@@ -30,6 +32,9 @@ class Portrait:
     """Identity features f^id (1,C,px,px) at 8, 16, ..., resolution px, coarse first."""
     own: Motion
     """The portrait's own lip, pose and expression, one frame: the values of tracks that are not driven."""
+    picture: np.ndarray | None = None
+    """The crop at its own resolution, (P,P,3) uint8 RGB with P of at least the model's resolution, for frames larger
+    than the model's. None: there are none."""
 
 
 class EDTalk(TalkingHead, PartAttributes):
@@ -101,7 +106,8 @@ class EDTalk(TalkingHead, PartAttributes):
         if image.ndim != 4 or len(image) != 1:
             raise ArgumentError(f"encode_portrait takes one image (1,3,S,S), not {tuple(image.shape)}.")
         latent, features, weights = self.encode(image)
-        return Portrait(latent, tuple(features), Motion(*weights, fps=self.fps))
+        own = Motion(*weights, fps=self.fps)
+        return Portrait(latent, tuple(features), own, images_to_pictures(image)[0])
 
     def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor, Tensor | None]]:
         """Latents, features and motion weights of images (B,3,S,S): `encode_portrait` and `read_weights` in one.

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .detail import Size
 from .errors import ArgumentError
 from .face.framing import FaceChoice, PictureCropMode
 from .media.audio import Audio, pad_silence, read_audio
@@ -77,6 +78,7 @@ def animate(
     face: FaceChoice = "largest",
     box: Sequence[float] | None = None,
     crop: PictureCropMode = "auto",
+    size: Size = "model",
     precision: str = "auto",
     save_motion_to: str | os.PathLike[str] | None = None,
     progress: StageProgress | None = None,
@@ -108,6 +110,9 @@ def animate(
         face: which face of the portrait, when there are several; see `crop_portrait`, also for `box` and `crop`.
         box: (left, top, right, bottom) of the face, forehead to chin, in the portrait's pixels.
         crop: cropping mode of the portrait.
+        size: side of the video in pixels: "model", the model's resolution; "own", that of the portrait's crop in its
+            picture, at most 1024 ("own:2048": at most 2048); or a number. Larger frames get the portrait's own fine
+            detail; see `Renderer`.
         precision: precision of the computation, as in `Renderer`.
         save_motion_to: file to save the rendered motion in, .safetensors or .json.
         progress: callback for the progress of each stage; cancels by raising.
@@ -136,11 +141,12 @@ def animate(
     }
     names = {track: source.name for track, source in sources.items()}
     rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
-    size = (model.sizes.resolution, model.sizes.resolution)
-    # Created first, so that an unusable output fails before the work.
-    writer = VideoWriter(output, rate, size, drivers.sound, provenance(_settings(sources)))
-
     encoded, cropped = portrait_from_picture(model, read_picture(portrait), face=face, box=box, crop=crop)
+    renderer = Renderer(model, encoded, precision=precision, size=size)
+    video_size = (renderer.size, renderer.size)
+    # Created before the recordings are read, so that an unusable output fails before the work.
+    writer = VideoWriter(output, rate, video_size, drivers.sound, provenance(_settings(sources)))
+
     recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
     motions = recordings | compose(model, sources.values(), encoded.own, length, report)
@@ -150,7 +156,6 @@ def animate(
         save_motion(rendered_motion, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
     prepared = time.perf_counter()
 
-    renderer = Renderer(model, encoded, precision=precision)
     write_video(writer, renderer.pictures(rendered_motion, progress=partial(report, "render")))
     finished = time.perf_counter()
     return Animation(
@@ -158,7 +163,7 @@ def animate(
         frames=length.frames,
         fps=float(rate),
         duration=length.frames / float(rate),
-        size=size,
+        size=video_size,
         sources=names,
         motion=rendered_motion,
         precision=renderer.precision,

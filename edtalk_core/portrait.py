@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .face.crop import Crop, crop_portrait
+from .detail import LARGEST
+from .face.crop import Crop, crop_at_own_size, crop_portrait
 from .face.framing import FaceChoice, PictureCropMode
 from .media.picture import picture_to_image
 from .model import EDTalk, Portrait
@@ -31,7 +33,8 @@ def portrait_from_picture(
         crop: the `mode` of `crop_portrait`.
 
     Returns:
-        The portrait, and the crop it was made from: its `.picture`, its `.matrix` to paste back, its `.warning`.
+        The portrait, which keeps its crop at the picture's own resolution for frames larger than the model's; and the
+        crop that it was encoded from: its `.picture`, its `.matrix` to paste back, its `.warning`.
 
     Raises:
         FaceError: there is no face, or the requested one does not exist.
@@ -41,4 +44,5 @@ def portrait_from_picture(
     size = model.sizes.resolution
     cropped = crop_portrait(picture, size=size, face=face, box=box, mode=crop)
     with torch.inference_mode():
-        return model.encode_portrait(picture_to_image(cropped.picture, size)), cropped
+        portrait = model.encode_portrait(picture_to_image(cropped.picture, size))
+    return replace(portrait, picture=crop_at_own_size(picture, cropped.matrix, size, LARGEST)), cropped

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_whole
+from .detail import Detail, Size, frame_size, resize
 from .errors import ArgumentError, MotionError, OutOfMemory
-from .media.picture import images_to_pictures
+from .media.picture import images_to_pictures, pictures_to_images
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
 from .networks.generator import Generator, Sources
@@ -89,16 +90,16 @@ class _Synthesis:
             "a batch of %d frames does not fit into the memory of %s: reduced to %d", count, self.device, self.batch
         )
 
-    def _synthesise(self, style: Tensor, sources: Sources) -> Tensor:
-        """Style latents (B,style) and warp sources of the levels -> images (B,3,S,S), not clamped."""
+    def _synthesise(self, style: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
+        """Style latents (B,style), warp sources of the levels -> images, not clamped, and finest raw flow (B,3,S,S)."""
         image, flows = self._generator.synthesise(style, sources)
         # Infinite flow is a valid sampling position, so an overflow may not show in the image; the finest flow has it.
         if self.precision == "fp16" and not bool(torch.isfinite(image).all() & torch.isfinite(flows[-1]).all()):
             fallback = "bf16" if fastest_precision(self.device, 64, ("bf16",)) == "bf16" else "fp32"
             logger.warning("fp16 overflows with this model: rendering in %s", fallback)
             self._use(fallback)
-            image, _ = self._generator.synthesise(style, sources)
-        return image
+            image, flows = self._generator.synthesise(style, sources)
+        return image, flows[-1]
 
 
 class Renderer(_Synthesis):
@@ -111,18 +112,50 @@ class Renderer(_Synthesis):
     `batch`: frames computed together; by default 4 on a CPU, 8 elsewhere. It is halved permanently when the device
     runs out of memory.
 
-    The attributes `precision` and `batch` are the current values. The model must not be trained meanwhile: its weights
-    are shared or have been copied. Raises ArgumentError for an unknown precision or an invalid batch.
+    `size`: side of the frames, see `detail.frame_size`: the model's resolution S by default. Larger frames get the fine
+    detail of the portrait's picture, moved along the generator's flow (`detail`), and do not have the dark rim of 1 to
+    2 px that the published networks give. For them the portrait is encoded anew, from its picture.
+
+    `still`: (S, S), 0 to 1: how far each place of a frame may move away from the portrait's picture, so that frames
+    meet the rest of a picture without a seam. None: as far as the generator moves it.
+
+    The attributes `precision` and `batch` are the current values, `size` is the number of pixels. The model must not be
+    trained meanwhile: its weights are shared or have been copied. Raises ArgumentError for an unknown precision, an
+    invalid batch or size, or a size other than the model's for a portrait without a picture.
     """
 
-    def __init__(self, model: EDTalk, portrait: Portrait, *, precision: str = "auto", batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: EDTalk,
+        portrait: Portrait,
+        *,
+        precision: str = "auto",
+        batch: int | None = None,
+        size: Size = "model",
+        still: np.ndarray | None = None,
+    ) -> None:
+        resolution, picture = model.sizes.resolution, portrait.picture
+        self.size = frame_size(size, resolution if picture is None else len(picture), resolution)
         super().__init__(model, precision=precision, batch=batch)
         self.portrait = portrait
+        self._detail: Detail | None = None
+        latent: Tensor = portrait.latent
+        encoded: Sequence[Tensor] = portrait.features
         with torch.no_grad():
-            self._latent = portrait.latent.to(self.device, torch.float32)
+            if self.size != resolution or still is not None:
+                if picture is None:
+                    raise ArgumentError(
+                        f"This portrait has no picture, so its frames have the model's {resolution} px; make it with "
+                        "portrait_from_picture or encode_portrait."
+                    )
+                images = pictures_to_images(picture)[None].to(self.device)
+                coarse = resize(images, resolution)
+                self._detail = Detail(resize(images, self.size), coarse, still)
+                latent, encoded = model.encode(coarse)[:2]
+            self._latent = latent.to(self.device, torch.float32)
             features = [
                 feature.to(self.device, torch.float32).contiguous(memory_format=torch.channels_last)
-                for feature in portrait.features
+                for feature in encoded
             ]
             self._warpable = self._generator.warpable(features)
             self._normalised = self._generator.normalised(features) if model.sizes.expression else []
@@ -132,8 +165,9 @@ class Renderer(_Synthesis):
     def render(self, lip: Tensor | None = None, pose: Tensor | None = None, expression: Tensor | None = None) -> Tensor:
         """Frames (T,3,S,S), float32 on the model's device, in [-1,1] but not clamped, of tracks (T,20), (T,6), (T,10).
 
-        A track that is None is the portrait's own; without any, the portrait is rendered unchanged, one frame.
-        Raises MotionError for tracks that differ in length, do not fit the model, or are not finite.
+        S is the renderer's size. A track that is None is the portrait's own; without any, the portrait is rendered
+        unchanged, one frame. Raises MotionError for tracks that differ in length, do not fit the model, or are not
+        finite.
         """
         has_tracks = any(track is not None for track in (lip, pose, expression))
         motion = Motion(lip=lip, pose=pose, expression=expression) if has_tracks else self.portrait.own
@@ -173,7 +207,8 @@ class Renderer(_Synthesis):
             weights["lip"], weights["pose"], weights.get("expression"), self._bank
         )
         style = self._latent + direction
-        return self._synthesise(style, self._sources(tracks.get("expression"), expression))
+        images, flow = self._synthesise(style, self._sources(tracks.get("expression"), expression))
+        return images if self._detail is None else self._detail.add(images, flow)
 
     def _sources(self, weights: Tensor | None, expression: Tensor | None) -> Callable[[int, slice], Tensor]:
         """Warp sources of a batch, from expression weights (B,expression) on the CPU and their direction (B,style)."""
@@ -198,20 +233,23 @@ class FrameRenderer(_Synthesis):
     """Renders the frames of a video with new lips; each frame is its own portrait.
 
     `precision` and `batch` as in `Renderer`. Nothing can be precomputed: every frame is encoded and enhanced by EEM
-    anew.
+    anew. Images larger than the model's resolution keep their size, and their own fine detail.
     """
 
     def render(self, images: Tensor, lip: Tensor) -> Tensor:
-        """Images (T,3,S,S) in [-1,1], lip weights (T,20) -> (T,3,S,S), float32 on the model's device, not clamped.
+        """Images (T,3,N,N) in [-1,1], lip weights (T,20) -> (T,3,N,N), float32 on the model's device, not clamped.
 
-        Pose and expression of each image are unchanged.
+        Pose and expression of each image are unchanged. N is the model's resolution or more.
 
         Raises:
-            ArgumentError: images of a size other than the model's.
+            ArgumentError: images that are smaller, larger than LARGEST, or not square.
             MotionError: lip weights that do not fit the model or the number of images, or are not finite.
             OutOfMemory: the device has too little memory for a single frame.
         """
         lip = Motion(lip=lip).track("lip")
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ArgumentError(f"Images to dub have the shape (T,3,N,N), not {tuple(images.shape)}.")
+        frame_size(images.shape[-1], images.shape[-1], self.model.sizes.resolution)
         expected = (len(images), self.model.sizes.lip)
         if lip.shape != expected:
             raise MotionError(f"The lip weights have shape {tuple(lip.shape)}; expected {expected}.")
@@ -219,7 +257,8 @@ class FrameRenderer(_Synthesis):
 
     @torch.no_grad()
     def _images(self, images: Tensor, lip: Tensor) -> Tensor:
-        latent, features, (_, pose, expression) = self.model.encode(images)
+        coarse = resize(images.to(self.device, torch.float32), self.model.sizes.resolution)
+        latent, features, (_, pose, expression) = self.model.encode(coarse)
         direction, expression_direction = self.model.directions(
             lip.to(self.device), pose.float(), None if expression is None else expression.float(), self._bank
         )
@@ -231,7 +270,10 @@ class FrameRenderer(_Synthesis):
                 self._generator.enhance(level, sources[level], normalised[level], expression_direction)
                 for level in range(len(sources))
             ]
-        return self._synthesise(latent.float() + direction, lambda level, frames: sources[level][frames])
+        rendered, flow = self._synthesise(latent.float() + direction, lambda level, frames: sources[level][frames])
+        if images.shape == coarse.shape:
+            return rendered
+        return Detail(images.to(self.device, torch.float32), coarse).add(rendered, flow)
 
 
 @cache

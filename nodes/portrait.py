@@ -106,7 +106,8 @@ class LoadPortrait(io.ComfyNode):
             box=face_box,
             crop="box" if face_box else crop,  # type: ignore[arg-type]
         )
-        portrait = Portrait(encoded.latent.cpu(), tuple(feature.cpu() for feature in encoded.features), encoded.own)
+        features = tuple(feature.cpu() for feature in encoded.features)
+        portrait = Portrait(encoded.latent.cpu(), features, encoded.own, encoded.picture)
         warning = " ".join(filter(None, [_unused_images_warning(len(image), batch_index), face_crop.warning]))
         warn(warning)
         result = EncodedPortrait(model, portrait, face_crop)

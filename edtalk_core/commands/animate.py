@@ -12,6 +12,7 @@ from .options import (
     add_json_option,
     add_model_options,
     add_progress_option,
+    add_size_option,
     load_model,
     not_negative,
     output_path,
@@ -82,6 +83,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="temperature of the pose flow; lower is calmer (default: 1)",
     )
 
+    add_size_option(parser.add_argument_group("picture"), "as the face is in the portrait")
     timing = parser.add_argument_group("timing")
     timing.add_argument(
         "--fps",
@@ -129,6 +131,7 @@ def run(args: argparse.Namespace) -> None:
             face=args.face,
             box=args.box,
             crop=args.crop,
+            size=args.size,
             precision=args.precision,
             save_motion_to=args.save_motion,
             progress=bars,

@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 
 from ..builtin_files import builtin_file
+from ..media.picture import as_picture
 from .alignment import Landmarks, detect_faces
 from .detection import Face
 from .framing import (
@@ -23,7 +24,7 @@ from .framing import (
     middle_square,
     published_square,
 )
-from .geometry import Box, check_picture, invert, similarity, square_matrix, transform, warp
+from .geometry import Box, check_picture, invert, rescale, similarity, square_matrix, transform, warp
 from .landmarks import LEFT_EAR, LEFT_EYE, NOSE_TIP, RIGHT_EAR, RIGHT_EYE
 
 ALREADY_CROPPED = 8.0
@@ -42,6 +43,10 @@ _KEYPOINTS = np.array([[103.8, 114.9], [164.8, 115.2], [132.5, 151.5], [133.4, 1
 _MAX_YAW = 30  # degrees; the training clips face the camera
 _MAX_TILT = 20  # degrees
 _MIN_SHARPNESS = 0.05  # see _quality_warnings
+
+_BLUR_GROWTH = 0.35
+"""Standard deviation of the blur beyond the picture, as a share of the distance from its edge: enough that a face which
+is mirrored with its surroundings is not recognised as one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +155,57 @@ def crop_portrait(
     warnings += _quality_warnings(cropped, matrix, width, height, subject.side)
     warnings += _pose_warnings(subject, matrix, width, height)
     return Crop(cropped, matrix, subject, " ".join(warnings) or None)
+
+
+def own_size(matrix: np.ndarray, size: int) -> float:
+    """Return the side, in pixels of the picture, of the square that a matrix (2, 3) maps to a crop of `size` pixels."""
+    return size / math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
+def crop_at_own_size(picture: np.ndarray, matrix: np.ndarray, size: int, largest: int) -> np.ndarray:
+    """Cut the square of a crop out of its picture at the picture's own resolution.
+
+    Beyond the picture it shows the picture mirrored, the more blurred the farther from the edge: a background out of
+    focus, or hair that goes on, instead of streaks.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        matrix: (2, 3), of a `Crop` of the picture.
+        size: side of that crop in pixels; the result is not smaller.
+        largest: most pixels a side of the result.
+
+    Returns:
+        (P, P, 3) uint8 RGB, where P is even unless `size` or `largest` is odd.
+    """
+    side = max(size, min(largest, 2 * round(own_size(matrix, size) / 2)))
+    to_square = rescale(matrix, side / size)
+    square = warp(picture, to_square, side, interpolation="cubic", border="mirror")
+    height, width = picture.shape[:2]
+    line = np.arange(side, dtype=np.float32)
+    inverse = invert(to_square).astype(np.float32)
+    x, y = (row[0] * line[None, :] + row[1] * line[:, None] + row[2] for row in inverse)
+    beyond = np.hypot(np.maximum(-0.5 - x, x + 0.5 - width).clip(0), np.maximum(-0.5 - y, y + 0.5 - height).clip(0))
+    return _blur_by_distance(square, beyond * np.float32(side / own_size(matrix, size))) if beyond.any() else square
+
+
+def _blur_by_distance(square: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Blur a picture (S, S, 3) uint8 by a Gaussian of _BLUR_GROWTH times the `distance` (S, S) in pixels."""
+    import cv2
+
+    sigma = _BLUR_GROWTH * distance
+    # 0, 1, 2, 3, ... where sigma is 0, 1, 2, 4, ...
+    level = np.where(sigma < 1, sigma, 1 + np.log2(np.maximum(sigma, 1)))
+    blurred: np.ndarray = square.astype(np.float32)
+    result: np.ndarray = blurred.copy()
+    for number in range(int(np.ceil(level.max()))):
+        radius = 2.0**number
+        block = max(1, int(radius / 2))
+        reduced = cv2.resize(square, (-(-len(square) // block),) * 2, interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(reduced.astype(np.float32), (0, 0), radius / block, borderType=cv2.BORDER_REPLICATE)
+        sharper, blurred = blurred, cv2.resize(small, square.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        share = np.clip(level - number, 0, 1)[:, :, None]
+        result = np.where(share > 0, sharper + share * (blurred - sharper), result)
+    return as_picture(result / 255)
 
 
 def _quality_warnings(cropped: np.ndarray, matrix: np.ndarray, width: int, height: int, side: float) -> list[str]:

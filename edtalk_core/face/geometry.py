@@ -7,6 +7,7 @@ float64 and maps a point of one picture to a point of another: `matrix[:, :2] @ 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -79,16 +80,31 @@ def square_matrix(centre: tuple[float, float], side: float, size: int, angle: fl
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
-def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Warp a picture (H, W, 3) uint8 to (size, size, 3) by a source-to-target matrix; the border is replicated.
+def rescale(matrix: np.ndarray, scale: float) -> np.ndarray:
+    """Return the matrix to the same square at `scale` times the pixels: edges stay edges, pixel centres shift."""
+    result = matrix * scale
+    result[:, 2] += 0.5 * (scale - 1)
+    return result
 
-    Bilinear like the published crop. Bilinear sampling reads four source pixels at any distance between samples, so a
-    portrait shrunk to less than half would alias (moiré in hair and cloth); such a picture is first averaged over
-    blocks of k x k pixels, k the integer number of source pixels that a sample covers. That is an exact change of grid:
-    the geometry stays that of `matrix`.
+
+def warp(
+    picture: np.ndarray,
+    matrix: np.ndarray,
+    size: int,
+    *,
+    interpolation: Literal["linear", "cubic"] = "linear",
+    border: Literal["replicate", "mirror"] = "replicate",
+) -> np.ndarray:
+    """Warp a picture (H, W, 3) uint8 to (size, size, 3) by a source-to-target matrix.
+
+    Bilinear like the published crop, unless `interpolation` is "cubic". Beyond the picture, `border` continues it.
+    Bilinear sampling reads four source pixels at any distance between samples, so a portrait shrunk to less than half
+    would alias (moiré in hair and cloth); such a picture is first averaged over blocks of k x k pixels, k the integer
+    number of source pixels that a sample covers. That is an exact change of grid: the geometry stays that of `matrix`.
     """
     import cv2
 
+    beyond = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_REFLECT
     block = math.floor(1 / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
     block = min(block, *picture.shape[:2])
     if block >= 2:
@@ -101,9 +117,10 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         part = picture[top:bottom, left:right]
         pad_x, pad_y = -part.shape[1] % block, -part.shape[0] % block
         if pad_x or pad_y:
-            part = cv2.copyMakeBorder(part, 0, pad_y, 0, pad_x, cv2.BORDER_REPLICATE)
+            part = cv2.copyMakeBorder(part, 0, pad_y, 0, pad_x, beyond)
         picture = cv2.resize(part, (part.shape[1] // block, part.shape[0] // block), interpolation=cv2.INTER_AREA)
         # Pixel X of the small picture is centred on source pixel left + (X + 0.5) * block - 0.5.
         origin = np.array([left, top]) + (block - 1) / 2
         matrix = np.concatenate([matrix[:, :2] * block, (matrix[:, :2] @ origin + matrix[:, 2])[:, None]], axis=1)
-    return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_LINEAR if interpolation == "linear" else cv2.INTER_CUBIC
+    return cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=beyond)

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import check_number, check_size, check_whole
 from ..errors import ArgumentError, PictureError
 from .crop import face_template
-from .geometry import invert, transform, warp
+from .geometry import invert, rescale, transform, warp
 from .landmarks import BROWS, CHEEKS_AND_CHIN, CHIN, JAW, LANDMARK_COUNT, NOSE_BASE, NOSE_RIDGE
 
 Area = Literal["face", "mouth", "crop"]
@@ -118,7 +118,7 @@ class PasteBack:
         if landmarks is not None:
             landmarks = _check_landmarks(landmarks)
 
-        to_canvas = _rescale(self._matrix, _CANVAS / self._crop_size)
+        to_canvas = rescale(self._matrix, _CANVAS / self._crop_size)
         soft = max(1.0, feather * _CANVAS)
         canvas = _border_mask(to_canvas, width, height, soft)
         if area != "crop":
@@ -178,8 +178,8 @@ class PasteBack:
         part = picture[top:bottom, left:right]
         scale = np.float32(255 if picture.dtype == np.uint8 else 1)
         size = len(frame)
-        to_frame = _shift_origin(_rescale(self._matrix, size / self._crop_size), (left, top))
-        to_canvas = _rescale(to_frame, _CANVAS / size)
+        to_frame = _shift_origin(rescale(self._matrix, size / self._crop_size), (left, top))
+        to_canvas = rescale(to_frame, _CANVAS / size)
         frame, old = _as_float(frame), part.astype(np.float32)
         share, added = self._mask, None
         if colours is not None or detail:
@@ -232,7 +232,7 @@ class PasteBack:
                 values = cv2.copyMakeBorder(values, 0, pad, 0, pad, cv2.BORDER_REPLICATE)
             small = len(values) // block
             values = cv2.resize(values, (small, small), interpolation=cv2.INTER_AREA)
-            to_values = _rescale(to_values, 1 / block)
+            to_values = rescale(to_values, 1 / block)
         return cv2.warpAffine(
             values,
             to_values,
@@ -254,13 +254,6 @@ def _broad_change(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     broad = cv2.GaussianBlur(coarse, (0, 0), _DETAIL_RADIUS)
     square = cv2.GaussianBlur(np.square(broad).mean(axis=2), (0, 0), _DETAIL_RADIUS)
     return broad, np.exp(square * np.float32(-1 / _DETAIL_CHANGE**2))
-
-
-def _rescale(matrix: np.ndarray, scale: float) -> np.ndarray:
-    """Return the matrix to the same square at `scale` times the pixels: edges stay edges, pixel centres shift."""
-    result = matrix * scale
-    result[:, 2] += 0.5 * (scale - 1)
-    return result
 
 
 def _block(matrix: np.ndarray) -> int:

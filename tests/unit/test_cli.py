@@ -164,6 +164,15 @@ def test_animate_as_json(capsys, tmp_path, tiny_bundle, motion_file):
     assert load_motion(saved).frames == 20
 
 
+def test_animate_at_another_size(capsys, tmp_path, tiny_bundle, motion_file):
+    output = tmp_path / "talk.mp4"
+    arguments = ("--motion", motion_file, "-o", output, "--model", tiny_bundle)
+    assert run("animate", PORTRAIT, *arguments, "--size", "100") == 0
+    assert ", 100x100\n" in capsys.readouterr().out
+    assert run("animate", PORTRAIT, *arguments, "--size", "huge") == 2
+    assert "own:LARGEST" in capsys.readouterr().err
+
+
 def test_animate_names_its_output_after_its_inputs(capsys, tmp_path, tiny_bundle, motion_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("animate", PORTRAIT, "--motion", motion_file, "--model", tiny_bundle) == 0

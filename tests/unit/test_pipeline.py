@@ -111,6 +111,12 @@ def test_the_file_says_what_it_is(talk, short_sound):
     assert json.loads(tags["edtalk_settings"]) == {"lip": "audio", "pose": "own", "expression": "happy:0.5"}
 
 
+@pytest.mark.parametrize(("size", "expected"), [("model", 32), ("own", 160), (96, 96), ("own:64", 64)])
+def test_the_size_of_the_video(talk, size, expected):
+    result = talk(motion=some_motion(3), size=size)
+    assert result.size == VideoReader(result.path).size == (expected, expected)
+
+
 def test_lips_follow_the_sound_and_the_rest_stays(talk, short_sound):
     result = talk(short_sound)
     assert result.sources == {"lip": "audio", "pose": "own", "expression": "own"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import timeit
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +21,7 @@ from edtalk_core.media.picture import images_to_pictures, picture_to_image, read
 from edtalk_core.model import EDTalk, Portrait
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.sizes import ModelSizes
+from edtalk_core.portrait import portrait_from_picture
 from edtalk_core.rendering import (
     PRECISIONS,
     WORTHWHILE,
@@ -429,7 +432,7 @@ def test_frames_that_do_not_fit_together_are_rendered_apart():
 @pytest.mark.parametrize(
     ("size", "lip", "error", "word"),
     [
-        (16, torch.zeros(2, 5), ArgumentError, "32,32"),
+        (16, torch.zeros(2, 5), ArgumentError, "32 to 2048"),
         (32, torch.zeros(3, 5), MotionError, r"\(3, 5\).*\(2, 5\)"),
         (32, torch.zeros(2, 20), MotionError, r"\(2, 20\)"),
         (32, torch.full((2, 5), float("nan")), MotionError, "finite"),
@@ -502,6 +505,84 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory():
     assert renderer.batch == 4
 
 
+# --- larger frames ---------------------------------------------------------------------------------------------------
+
+
+def picture_of(size: int) -> np.ndarray:
+    generator = torch.Generator().manual_seed(size)
+    return torch.randint(0, 256, (size, size, 3), generator=generator, dtype=torch.uint8).numpy()
+
+
+def test_the_size_of_the_model_changes_no_pixel():
+    model = small_model()
+    portrait = replace(portrait_of(model), picture=picture_of(90))
+    plain = Renderer(model, portrait, precision="fp32").render(**tracks_for(SMALL, 5))
+    for size in ("model", 32, "32"):
+        assert torch.equal(Renderer(model, portrait, precision="fp32", size=size).render(**tracks_for(SMALL, 5)), plain)
+
+
+@pytest.mark.parametrize(("size", "expected"), [("own", 90), (48, 48), ("own:64", 64), (128, 128)])
+@pytest.mark.parametrize("sizes", [SMALL, LIP_POSE])
+def test_larger_frames_do_not_depend_on_the_batch(sizes: ModelSizes, size: int | str, expected: int):
+    model = small_model(sizes)
+    portrait = replace(portrait_of(model), picture=picture_of(90))
+    tracks = tracks_for(sizes, 5)
+    renderer = Renderer(model, portrait, precision="fp32", batch=3, size=size)
+    frames = renderer.render(**tracks)
+    assert renderer.size == expected
+    assert frames.shape == (5, 3, expected, expected)
+    one = Renderer(model, portrait, precision="fp32", batch=1, size=size)
+    assert torch.allclose(frames, one.render(**tracks), atol=1e-4)
+    pictures = list(renderer.pictures(Motion(**tracks)))
+    assert np.array_equal(np.stack(pictures), images_to_pictures(frames))
+
+
+def test_an_encoded_image_is_its_own_picture_and_can_be_enlarged():
+    model = small_model()
+    assert Renderer(model, portrait_of(model), precision="fp32", size=64).render().shape == (1, 3, 64, 64)
+
+
+def test_a_portrait_without_a_picture_has_no_larger_frames():
+    model = small_model()
+    portrait = replace(portrait_of(model), picture=None)
+    Renderer(model, portrait, precision="fp32", size="own")
+    with pytest.raises(ArgumentError, match="portrait_from_picture"):
+        Renderer(model, portrait, precision="fp32", size=64)
+
+
+@pytest.mark.slow
+def test_the_demo_moves_the_detail_of_a_portrait():
+    demo = load_model("demo")
+    picture = read_picture(builtin_file("examples/generated.jpg"))
+    portrait, _ = portrait_from_picture(demo, picture)
+    motion = portrait.own.map(lambda track: track.repeat(2, 1))
+    motion = motion.with_tracks(pose=motion.pose + torch.tensor([[0.0], [0.05]]))
+    renderer = Renderer(demo, portrait, precision="fp32", size="own")
+    assert renderer.size > 256
+    frames = renderer.render(**motion.tracks)
+    enlarged = F.interpolate(
+        Renderer(demo, portrait, precision="fp32").render(**motion.tracks), renderer.size, mode="bicubic"
+    )
+    own = torch.from_numpy(portrait.picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def sharpness(image: Tensor) -> float:
+        return float(image[..., 40:-40, 40:-40].diff(n=2).square().mean())
+
+    for frame, soft in zip(frames, enlarged, strict=True):
+        assert sharpness(soft) < 0.5 * sharpness(frame)
+        assert 0.6 * sharpness(own) < sharpness(frame) < 1.1 * sharpness(own)
+
+
+def test_frames_of_a_video_keep_their_size():
+    model = small_model()
+    images = torch.rand(3, 3, 80, 80, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    lip = tracks_for(SMALL, 3)["lip"]
+    renderer = FrameRenderer(model, precision="fp32")
+    frames = renderer.render(images, lip)
+    assert frames.shape == images.shape
+    assert torch.allclose(frames[1:2], renderer.render(images[1:2], lip[1:2]), atol=1e-4)
+
+
 # --- work ------------------------------------------------------------------------------------------------------------
 
 
@@ -527,6 +608,8 @@ def test_floating_point_work_at_the_published_sizes():
         pytest.param({"batch": -4}, "at least 1", id="batch-negative"),
         pytest.param({"batch": 2.5}, "batch", id="batch-not-whole"),
         pytest.param({"batch": True}, "batch", id="batch-bool"),
+        pytest.param({"size": 16}, "32 to 2048", id="size-too-small"),
+        pytest.param({"size": "large"}, "32 to 2048", id="size-as-a-word"),
     ],
 )
 def test_wrong_options(options: dict[str, object], word: str):

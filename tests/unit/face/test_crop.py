@@ -10,7 +10,7 @@ from drawn_scenes import resized, textured
 
 from edtalk_core.errors import ArgumentError, FaceError, PictureError
 from edtalk_core.face import crop as crops
-from edtalk_core.face.crop import Crop, crop_portrait, face_template, template_matrix
+from edtalk_core.face.crop import Crop, crop_at_own_size, crop_portrait, face_template, template_matrix
 from edtalk_core.face.detection import Face
 from edtalk_core.face.geometry import invert, similarity, square_matrix, transform, warp
 from edtalk_core.media.picture import read_picture
@@ -351,3 +351,33 @@ def test_refuses_arguments(portrait: np.ndarray, options: dict[str, object], wor
 def test_refuses_what_is_no_picture() -> None:
     with pytest.raises(PictureError, match="float64"):
         crop_of(np.zeros((100, 100, 3)))
+
+
+# --- a crop at its own resolution ------------------------------------------------------------------------------------
+
+
+def test_a_crop_at_its_own_size_has_the_pixels_of_the_picture():
+    picture = np.random.default_rng(0).integers(0, 256, (400, 500, 3), np.uint8)
+    matrix = square_matrix((250 - 0.5, 180 - 0.5), 300, 256)
+    assert np.array_equal(crop_at_own_size(picture, matrix, 256, 2048), picture[30:330, 100:400])
+
+
+@pytest.mark.parametrize(("side", "expected"), [(301, 300), (120, 256), (900, 512)])
+def test_sizes_of_crops_at_their_own_size(side, expected):
+    picture = np.full((1000, 1000, 3), 90, np.uint8)
+    matrix = square_matrix((500, 480), side, 256, angle=0.2)
+    square = crop_at_own_size(picture, matrix, 256, 512)
+    assert square.shape == (expected, expected, 3)
+    assert (square == 90).all()
+
+
+def test_beyond_the_picture_a_crop_goes_on_without_streaks_and_does_not_touch_the_picture():
+    picture = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+    matrix = square_matrix((100 - 0.5, 200 - 0.5), 400, 256)  # half of it lies to the left of the picture
+    square = crop_at_own_size(picture, matrix, 256, 2048)
+    assert np.array_equal(square[:, 100:], picture[:, :300])
+    beyond = square[:, :100].astype(float)
+    along_edge = beyond.std(axis=0).mean(axis=1)
+    assert along_edge[99] > 30  # at the edge the texture goes on
+    assert along_edge[:40].max() < 8  # and fades; repeated border pixels would vary by 74 throughout
+    assert abs(beyond.mean() - 127) < 6
