@@ -26,6 +26,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder of the clips")
     parser.add_argument("--cropped", action="store_true", help="the videos are square face crops already")
     parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="prepare still pictures of faces as well, for trainings that show people in expressions they were never "
+        "filmed in (sampling.picture_share)",
+    )
+    parser.add_argument(
         "--size",
         type=int,
         default=256,
@@ -71,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         test_people=TEST_PEOPLE if args.test_people is None else args.test_people,
         test_share=args.test_share,
         seed=args.seed,
+        pictures=args.pictures,
     )
     with progress_bars(args.progress, unit=" videos") as progress:
         report = prepare(

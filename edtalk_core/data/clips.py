@@ -147,10 +147,19 @@ def write_clip(
 
 
 class ClipStore:
-    """All prepared clips of a split in a folder. Raises EDTalkError when there are none."""
+    """All prepared clips of a split in a folder, or all pictures, the clips of one frame.
+
+    Raises EDTalkError when there are none.
+    """
 
     def __init__(
-        self, folder: Path | str, split: str = "train", *, speech: bool = False, emotion: bool = False
+        self,
+        folder: Path | str,
+        split: str = "train",
+        *,
+        speech: bool = False,
+        emotion: bool = False,
+        pictures: bool = False,
     ) -> None:
         self.folder = Path(folder)
         clips = [Clip(path) for path in sorted(self.folder.glob("*.safetensors"))]
@@ -158,13 +167,16 @@ class ClipStore:
             clip
             for clip in clips
             if clip.info.split == split
+            and (len(clip) == 1) == pictures
             and (not speech or (clip.info.speech and clip.mel is not None))
             and (not emotion or clip.info.emotion)
         ]
         if not self.clips:
+            kind = "pictures" if pictures else "clips"
             raise EDTalkError(
-                f"No prepared clips with split={split}{' and speech' if speech else ''} in {self.folder} "
-                f"({len(clips)} clips in all); prepare some with `edtalk prepare`."
+                f"No prepared {kind} with split={split}{' and speech' if speech else ''} in {self.folder} "
+                f"({len(clips)} clips and pictures in all); prepare some with "
+                f"`edtalk prepare{' --pictures' if pictures else ''}`."
             )
         self._update_probabilities()
 

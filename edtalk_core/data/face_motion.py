@@ -84,10 +84,19 @@ class FaceMotion(LandmarkMotion):
                 f"and the model has {expression}. Measure expressions by landmarks, or start with as many bases."
             )
         super().__init__(clips, lip, expression)
+        self._people: dict[tuple[str, bool], _Person] = {}
+        self._fit_people(clips)
+
+    def add(self, clips: Iterable[Clip]) -> None:
+        """Fit further clips as well, see `LandmarkMotion.add`."""
+        clips = list(clips)
+        super().add(clips)
+        self._fit_people(clips)
+
+    def _fit_people(self, clips: list[Clip]) -> None:
         people: dict[str, list[Clip]] = {}
         for clip in clips:
             people.setdefault(clip.info.person, []).append(clip)
-        self._people: dict[tuple[str, bool], _Person] = {}
         for person_clips in people.values():
             for mirrored in (False, True):
                 self._fit_person(person_clips, mirrored)

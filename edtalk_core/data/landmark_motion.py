@@ -9,7 +9,7 @@ trained this way have an interpretable meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,7 +76,9 @@ class LandmarkMotion:
         self.turn_mean = np.concatenate([self._turn_terms(points)[::5] for points in tracks.values()]).mean(0)
         self.turn_effects = {part: self._fit_turn_effect(tracks.values(), part) for part in ("mouth", "upper")}
 
-        self.clip_mouths = {name: self._frontal_shape(points, "mouth").mean(0) for name, points in tracks.items()}
+        self.clip_mouths: dict[str, Array] = {}
+        self.baselines: dict[str, Array] = {}
+        self._add_means(clips)
         mouths = np.concatenate(
             [(self._frontal_shape(tracks[name], "mouth") - self.clip_mouths[name])[::5] for name in tracks]
         )
@@ -87,16 +89,6 @@ class LandmarkMotion:
         # One scale for all keeps small components small, so that noise is not amplified to a base of its own.
         self.lip_scale = 2 * singular[0] / np.sqrt(len(mouths)) / np.sqrt(6)
 
-        # The reference without an emotion: the person's neutral clips or, without any, the clip itself.
-        neutral: dict[str, list[str]] = {}
-        for clip in clips:
-            if clip.info.emotion == "neutral":
-                neutral.setdefault(clip.info.person, []).append(clip.info.name)
-        means = {name: self._face_shape(points, name).mean(0) for name, points in tracks.items()}
-        self.baselines: dict[str, Array] = {
-            clip.info.name: np.mean([means[name] for name in neutral.get(clip.info.person, [clip.info.name])], axis=0)
-            for clip in clips
-        }
         faces = np.concatenate(
             [self._remove_opening(self._face_shape(tracks[name], name) - self.baselines[name])[::5] for name in tracks]
         )
@@ -105,6 +97,25 @@ class LandmarkMotion:
         lids = axes[:expression, [_y_of(point, _BROWS_EYES) for point in RIGHT_UPPER_LID]].sum(1)
         self.expression_axes = (axes[:expression] * np.where(lids > 0, -1.0, 1.0)[:, None]).T
         self.expression_scale = singular[0] / np.sqrt(len(faces))
+
+    def add(self, clips: Iterable[Clip]) -> None:
+        """Measure further clips as well; what the weights mean does not change."""
+        self._add_means(list(clips))
+
+    def _add_means(self, clips: Sequence[Clip]) -> None:
+        """Compute the mean mouth and the baseline of clips."""
+        tracks = {clip.info.name: clip.points for clip in clips}
+        self.clip_mouths |= {name: self._frontal_shape(points, "mouth").mean(0) for name, points in tracks.items()}
+        # The reference without an emotion: the person's neutral clips or, without any, the clip itself.
+        neutral: dict[str, list[str]] = {}
+        for clip in clips:
+            if clip.info.emotion == "neutral":
+                neutral.setdefault(clip.info.person, []).append(clip.info.name)
+        means = {name: self._face_shape(points, name).mean(0) for name, points in tracks.items()}
+        self.baselines |= {
+            clip.info.name: np.mean([means[name] for name in neutral.get(clip.info.person, [clip.info.name])], axis=0)
+            for clip in clips
+        }
 
     def _fit_turn_effect(self, tracks: Iterable[Array], part: str) -> Array:
         """Regression from head turn to the shape of a part of the aligned face, by least squares within clips."""

@@ -1,4 +1,4 @@
-"""Metadata of videos from a manifest, or from the file names of HDTF, MEAD and other data sets."""
+"""Metadata of videos and pictures from a manifest, or from the file names of HDTF, MEAD and other data sets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ TEST_PEOPLE = ("M003", "M030", "W009", "W015")
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"})
 
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
 _MEAD = re.compile(
     r"(?:^|/)(?P<person>[MW]\d{3})/(?:video/)?(?:(?P<view>front|down|top|(?:left|right)_[36]0)/)?"
     r"(?P<emotion>angry|contempt|disgusted|fear|happy|neutral|sad|surprised)"
@@ -27,7 +29,7 @@ _HDTF = re.compile(r"^(?P<kind>RD|WDA|WRA)_(?P<name>.+?)_\d+(?:\D.*)?$")
 
 @dataclass(frozen=True)
 class Video:
-    """A video to prepare. Empty strings mean unknown."""
+    """A video to prepare, or a picture of a face, which becomes a clip of one frame. Empty strings mean unknown."""
 
     path: Path
     name: str
@@ -43,6 +45,11 @@ class Video:
     view: str = ""
     """MEAD's camera view: front, down, left_30 ..."""
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a still picture."""
+        return self.path.suffix.lower() in PICTURE_SUFFIXES
+
 
 def find_videos(
     sources: Sequence[Path | str],
@@ -51,12 +58,15 @@ def find_videos(
     test_people: Collection[str] = TEST_PEOPLE,
     test_share: float = 0.2,
     seed: int = 0,
+    pictures: bool = False,
 ) -> list[Video]:
     """Find the videos in files, folders (recursively) and manifests (.csv, .tsv with a column `path`).
 
+    With `pictures`, still pictures are taken as well.
+
     A manifest's columns person, split, emotion, level, license, name, sound ("speech", "none" or anything else)
     override the file names; other columns are for `where` only: {column: allowed values}, all of which must match.
-    Rows and files that are not videos are skipped. Paths in a manifest are relative to it.
+    Other rows and files are skipped. Paths in a manifest are relative to it.
 
     File names: MEAD's `M003/video/front/angry/level_3/001.mp4` and flat forms (`M003_angry_3_001.mp4`) contain
     person, camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` and `WRA_Name1_000` contain the person; for
@@ -68,23 +78,23 @@ def find_videos(
     Raises ArgumentError: a missing source, a manifest without the columns of `where`, a duplicate name.
     """
     check_number(test_share, "The share of test people", low=0, high=1)
+    suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES if pictures else VIDEO_SUFFIXES
     rows: list[tuple[Path, dict[str, str]]] = []
     for source in map(Path, sources):
         if source.is_dir():
             rows += [
                 (path, {"name": _clip_name(path.relative_to(source))} | _path_metadata(path, source))
-                for path in _video_files(source)
+                for path in _files(source, suffixes)
             ]
         elif not source.is_file():
             raise ArgumentError(f"There is no file or folder {source} to prepare.")
         elif source.suffix.lower() in (".csv", ".tsv"):
-            rows += _read_manifest(source, where or {})
-        elif source.suffix.lower() in VIDEO_SUFFIXES:
+            rows += _read_manifest(source, where or {}, suffixes)
+        elif source.suffix.lower() in suffixes:
             rows.append((source, _path_metadata(source, source.parent)))
         else:
             raise ArgumentError(
-                f"{source} is not a video, folder or manifest: expected .csv, .tsv or "
-                f"{', '.join(sorted(VIDEO_SUFFIXES))}."
+                f"{source} is not a video, folder or manifest: expected .csv, .tsv or {', '.join(sorted(suffixes))}."
             )
     videos: dict[str, Video] = {}
     for path, row in rows:
@@ -113,9 +123,9 @@ def find_videos(
     return list(videos.values())
 
 
-def _video_files(folder: Path) -> list[Path]:
+def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+        path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")
     )
 
 
@@ -124,7 +134,9 @@ def _clip_name(relative: Path) -> str:
     return "_".join(relative.with_suffix("").parts)
 
 
-def _read_manifest(path: Path, where: Mapping[str, Collection[str]]) -> list[tuple[Path, dict[str, str]]]:
+def _read_manifest(
+    path: Path, where: Mapping[str, Collection[str]], suffixes: Collection[str]
+) -> list[tuple[Path, dict[str, str]]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -139,7 +151,7 @@ def _read_manifest(path: Path, where: Mapping[str, Collection[str]]) -> list[tup
     rows = []
     for row in table:
         video = path.parent / row["path"]
-        if video.suffix.lower() in VIDEO_SUFFIXES:
+        if video.suffix.lower() in suffixes:
             filled_cells = {key: value for key, value in row.items() if value}
             rows.append((video, _path_metadata(video, video.parent) | {"name": video.stem} | filled_cells))
     return rows

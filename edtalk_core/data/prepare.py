@@ -1,5 +1,7 @@
 """Data preparation: convert videos to prepared clips (`clips.py`), 25 fps face crops with landmarks and mel.
 
+A still picture becomes a clip of one frame, cropped as a portrait is.
+
 Crops are those of the published preprocessing: one box per clip, the union of the face's boxes over time, extended by
 a tenth on each side. A clip ends at a cut, where the face is lost, or where it leaves its initial position (overlap
 with its first box of at most a quarter, as published). Videos that are already face crops are not cropped again, and
@@ -17,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +169,8 @@ def _one_thread() -> None:
 
 def _try_video(video: Video, folder: Path, cropped: bool, size: int) -> list[dict[str, Any]] | str:
     try:
-        return prepare_video(video, folder, cropped=cropped, size=size)
+        prepare_one = prepare_picture if video.is_picture else prepare_video
+        return prepare_one(video, folder, cropped=cropped, size=size)
     except EDTalkError as error:
         return str(error)
 
@@ -209,7 +212,7 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
         crop = VideoCrop(box, (width, height), size)
         landmarks = np.stack(piece.landmarks[:length])
         in_crop = transform(landmarks.reshape(-1, 2), crop.matrix).reshape(-1, LANDMARK_COUNT, 2)
-        if reason := _rejection_reason(landmarks, in_crop, size):
+        if reason := _rejection_reason(landmarks, in_crop, size, MIN_FRAMES):
             reasons.append(reason)
             continue
         clip_frames = itertools.islice(frames, start - position, start - position + length)
@@ -224,10 +227,37 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
     return clips
 
 
-def _rejection_reason(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64], size: int) -> str:
+def prepare_picture(
+    picture: Video, folder: Path, *, cropped: bool = False, size: int = CROP_SIZE
+) -> list[dict[str, Any]]:
+    """Write a still picture as a clip of one frame, and return its metadata (see Report.clips).
+
+    The crop is that of portraits (`crop_portrait`), around the largest face. Raises EDTalkError with the reason when
+    the picture cannot be used.
+    """
+    from ..face.alignment import detect_faces
+    from ..face.crop import crop_portrait
+    from ..face.geometry import transform
+    from ..media.picture import read_picture
+
+    mode: Literal["none", "auto"] = "none" if cropped else "auto"
+    crop = crop_portrait(read_picture(picture.path), size=size, mode=mode, landmarks="builtin")
+    faces = detect_faces(crop.picture, landmarks="builtin")
+    if not faces or faces[0].landmarks is None:
+        raise EDTalkError("No face with landmarks was found in it.")
+    in_crop = np.asarray(faces[0].landmarks, np.float64)[None]
+    if reason := _rejection_reason(transform(in_crop[0], crop.inverse)[None], in_crop, size, 1):
+        raise EDTalkError(reason)
+    info = ClipInfo(picture.name, picture.person, picture.split, picture.emotion, picture.level, picture.license)
+    encoded = [encode_frame(crop.picture)]
+    write_clip(folder / f"{picture.name}.safetensors", info, encoded, in_crop.astype(np.float32), None, size)
+    return [{**asdict(info), "frames": 1, "sound": False, "cropped": cropped, "size": size}]
+
+
+def _rejection_reason(landmarks: NDArray[np.float64], in_crop: NDArray[np.float64], size: int, min_frames: int) -> str:
     """Reason to reject a clip, or an empty string. Landmarks (T,68,2) in the video and in its crop of `size` px."""
-    if len(landmarks) < MIN_FRAMES:
-        return f"The face is visible for {len(landmarks)} consecutive frames, and {MIN_FRAMES} are needed."
+    if len(landmarks) < min_frames:
+        return f"The face is visible for {len(landmarks)} consecutive frames, and {min_frames} are needed."
     height, smallest = face_height(landmarks).mean(), MIN_FACE_HEIGHT * size / CROP_SIZE
     if height < smallest:
         return f"The face is {height:.0f} pixels high, and {smallest:.0f} are needed."

@@ -58,10 +58,13 @@ def warped_expression(share: float) -> Variation:
 
 
 def exact_warp(share: float) -> Variation:
-    """Variation that turns a share of the samples into one frame in two expressions, with their exact flow."""
+    """Variation that turns a share of the samples into one frame in two expressions, with their exact flow.
+
+    It turns all samples of still pictures, which have no second frame.
+    """
 
     def vary(sample: Sample, rng: Random) -> bool:
-        if not rng.random() < share:
+        if not rng.random() < (1 if len(sample.clips[0]) == 1 else share):
             return False
         size = sample.images.shape[-1]
         face = posed_face(sample.landmarks[0], size)

@@ -29,6 +29,10 @@ FLOW_SIZE = 64
 """Side at which the landmarks' flow is computed; 68 points contain no finer detail."""
 
 
+RIM = 2
+"""Width of the rim that `PixelWeights.rim` weighs, in pixels."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageLossWeights:
     """Weights of the losses of a rendered image; a loss of weight 0 is not computed."""
@@ -60,6 +64,8 @@ class PixelWeights:
     """Additional weight of pixels in and around the eyes."""
     between_lips: NotNegative = 0.0
     """Additional weight of pixels between the lips, where often nothing in the source can be moved to."""
+    rim: NotNegative = 0.0
+    """Additional weight of the two outermost rows of pixels, which convolutions padded with zeros darken."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,9 @@ def _l1(losses: ImageLosses, rendering: Rendering) -> Tensor:
     weight = weight + landmark_weight(landmarks, size, EYES, 0.02, gains.eyes) - 1
     if gains.between_lips:
         weight = weight + landmark_weight(landmarks, size, INNER_LIPS, 0.005, gains.between_lips) - 1
+    if gains.rim:
+        inside = torch.zeros((size - 2 * RIM,) * 2, device=weight.device)
+        weight = weight + F.pad(inside, (RIM,) * 4, value=gains.rim)
     return pyramid_l1(rendering.image, rendering.target, weight=weight)
 
 

@@ -19,6 +19,7 @@ from .expression_variations import exact_warp, warped_expression
 from .image_losses import PixelWeights
 from .sampling import (
     ChooseClips,
+    EmotionalSampling,
     FrameSampler,
     PairSampling,
     Variation,
@@ -73,24 +74,32 @@ def frame_sampler(
     *,
     frames: int,
     measured: bool,
-    emotional: tuple[float, ChooseClips] | None = None,
+    sources: Sequence[tuple[float, ChooseClips]] = (),
 ) -> FrameSampler:
     """Create the frame sampler for the settings and a store.
 
     `measured`: samples have weights measured by landmarks, which new expressions need in any case.
+    `sources`: see FrameSampler; those of still pictures are added.
     """
     sampling, variations = settings.sampling, list[Variation]()
     by_face_model = settings.expression_measure == "face-model"
     if sampling.exact_warp_share and not by_face_model:
         raise ArgumentError("sampling.exact_warp_share needs expression_measure: face-model, whose weights it teaches.")
+    picture_share = sampling.picture_share if isinstance(sampling, EmotionalSampling) else 0.0
+    if picture_share and not by_face_model:
+        raise ArgumentError("sampling.picture_share needs expression_measure: face-model, whose weights it teaches.")
     if sampling.exact_warp_share and frames != 2:
         raise ArgumentError("sampling.exact_warp_share is for stages whose samples are pairs of frames; set it to 0.")
     motion = None
-    if measured or sampling.new_expression_share or sampling.exact_warp_share:
+    if measured or sampling.new_expression_share or sampling.exact_warp_share or picture_share:
         motion = expression_motion(model, settings, store.clips)
+    if picture_share and motion is not None:
+        pictures = ClipStore(settings.data, pictures=True)
+        motion.add(pictures.clips)
+        sources = [*sources, (picture_share, single_clip(pictures))]
     if sampling.swapped_mouth_share:
         variations.append(swapped_mouth(sampling.swapped_mouth_share))
-    if sampling.exact_warp_share:
+    if sampling.exact_warp_share or picture_share:
         variations.append(exact_warp(sampling.exact_warp_share))
     if sampling.new_expression_share and by_face_model:
         variations.append(warped_expression(sampling.new_expression_share))
@@ -104,7 +113,7 @@ def frame_sampler(
         augmentation=settings.augmentation,
         measure=None if motion is None else weights_measure(motion, model.sizes),
         variations=variations,
-        emotional=emotional,
+        sources=sources,
     )
 
 

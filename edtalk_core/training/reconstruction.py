@@ -83,14 +83,14 @@ class Reconstruction(Stage):
         )
         self.locator = LandmarkLocator(model.sizes) if self.losses.landmarks else None
         sampling = settings.sampling
-        emotional = None
+        sources = []
         if isinstance(sampling, EmotionalSampling) and sampling.emotional_share:
             choose_clips = clips_across_emotions(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
-            emotional = (sampling.emotional_share, choose_clips)
+            sources.append((sampling.emotional_share, choose_clips))
         self.measured = bool(self.losses.reading or settings.measured_weights_share)
         if self.measured:
             name_bases(model, settings, self.TRACKS)
-        self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, emotional=emotional)
+        self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, sources=sources)
         self.sheet_samples = self.sampler.draw(np.random.default_rng([settings.seed, 1]), SHEET_SAMPLES)
 
     @classmethod

@@ -58,6 +58,9 @@ class EmotionalSampling(PairSampling):
     across_clips_share: Share = 0.0
     """Share of the emotional samples whose two frames come from different clips of the person: they differ
     mainly in emotion. For clips recorded under the same conditions, as in MEAD."""
+    picture_share: Share = 0.0
+    """Share of the samples that are exact warps of still pictures (`edtalk prepare --pictures`): there are pictures of
+    many more people than videos. It requires expression_measure: face-model."""
 
 
 @dataclass
@@ -129,7 +132,7 @@ class FrameSampler:
         augmentation: strength of the augmentation, see `Augmentation`.
         measure: see `weights_measure`; None: samples have no measured weights.
         variations: tried in order until one changes the sample.
-        emotional: a share of the samples, and the function that chooses their clips instead of `choose_clips`.
+        sources: for further shares of the samples, functions that choose their clips instead of `choose_clips`.
     """
 
     def __init__(
@@ -142,21 +145,20 @@ class FrameSampler:
         augmentation: float,
         measure: Measure | None = None,
         variations: Sequence[Variation] = (),
-        emotional: tuple[float, ChooseClips] | None = None,
+        sources: Sequence[tuple[float, ChooseClips]] = (),
     ) -> None:
         self.choose_clips, self.settings, self.frames = choose_clips, settings, frames
         self.resolution, self.augmentation = resolution, augmentation
-        self.measure, self.variations, self.emotional = measure, variations, emotional
+        self.measure, self.variations, self.sources = measure, variations, sources
 
     def draw(self, rng: Random, samples: int) -> dict[str, Tensor]:
         """Draw a batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, if measured, "lip", "pose" and
         "expression" (B,frames,bases); with `exact_warp_share`, "exact_flow" (B,2,S,S), NaN for other samples."""
-        sources = [self.choose_clips] * samples
-        if self.emotional is not None:
-            share, choose_emotional = self.emotional
-            emotional = int(rng.binomial(samples, share))
-            sources[:emotional] = [choose_emotional] * emotional
-        rows = [self.sample(rng, choose_clips) for choose_clips in sources]
+        choices: list[ChooseClips] = []
+        for share, choose_clips in self.sources:
+            choices += [choose_clips] * min(int(rng.binomial(samples, share)), samples - len(choices))
+        choices += [self.choose_clips] * (samples - len(choices))
+        rows = [self.sample(rng, choose_clips) for choose_clips in choices]
         columns = [{"images": row.images, "landmarks": row.landmarks, **row.weights} for row in rows]
         if self.settings.exact_warp_share:
             unknown = np.full((2, self.resolution, self.resolution), np.nan, np.float32)

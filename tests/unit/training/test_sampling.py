@@ -137,7 +137,7 @@ def test_share_of_emotional_samples_is_drawn_first(face_store: Path):
         return clips
 
     sampler = FrameSampler(
-        single_clip(store), PairSampling(), frames=2, resolution=16, augmentation=0.0, emotional=(0.5, watched)
+        single_clip(store), PairSampling(), frames=2, resolution=16, augmentation=0.0, sources=[(0.5, watched)]
     )
     sampler.draw(np.random.default_rng(0), 200)
     assert 70 < len(seen) < 130
