@@ -213,6 +213,12 @@ class LandmarkMotion:
         face = np.concatenate([self._frontal_shape(points, "upper") - upper, mouth_difference], axis=1)
         return self._remove_opening(face) @ self.expression_axes / self.expression_scale * SPREAD
 
+    def expression_change(self, displacements: Array) -> Array:
+        """Change in expression weights (expression,) by displacements (68,2) of the landmarks of the template."""
+        upper, mouth = displacements[_BROWS_EYES].reshape(-1), displacements[_MOUTH].reshape(-1)
+        face = self._remove_opening(np.concatenate([upper, mouth])[None])
+        return np.asarray((face @ self.expression_axes / self.expression_scale * SPREAD)[0])
+
     def change_expression(self, points: Array, change: Array) -> Array:
         """Landmarks (T,68,2) after the expression weights increase by `change` (expression,).
 

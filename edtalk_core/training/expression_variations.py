@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..data.clips import Clip
 from ..data.face_motion import EMOTIONS, emotion_amounts
 from ..face.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
 from ..face.face_model import EXPRESSION_BASES, face_model, fit_face
 from ..face.landmarks import JAW
+from .augmentation import Augmentation
 from .sampling import Array, Random, Sample, Variation
 
 EMOTION_SHARE, SINGLE_SHARE, BLINK_SHARE = 0.35, 0.25, 0.25
@@ -19,6 +24,8 @@ rest combine a few bases."""
 SOURCE_SHARE, WIDEST_LIDS = 0.4, 0.25
 """Share of exact warps whose portrait is warped as well, and the limit of its lids: closed eyes could not be opened."""
 NOISE = 0.08
+CHANGES_OF_CLIP, CHANGES_OF_PICTURE = 8, 4
+"""Numbers of `expression_changes`."""
 
 
 def draw_amounts(rng: Random) -> NDArray[np.floating[Any]]:
@@ -90,6 +97,24 @@ def exact_warp(share: float) -> Variation:
         return True
 
     return vary
+
+
+def expression_changes(
+    clips: Iterable[Clip], resolution: int, rng: Random, augmentation: float = 1.0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Frames of clips beside the same frames warped to a random expression.
+
+    Yields images (2,3,resolution,resolution) in [-1,1] and the change in weights (expression,) of EXPRESSION_BASES.
+    """
+    for clip in clips:
+        for _ in range(CHANGES_OF_PICTURE if len(clip) == 1 else CHANGES_OF_CLIP):
+            image, landmarks = Augmentation.draw(rng, augmentation).apply(
+                clip, int(rng.integers(len(clip))), resolution
+            )
+            face, amounts = posed_face(landmarks, resolution), draw_amounts(rng)
+            warped = warp_image(image, face.vertices(np.zeros_like(amounts)), face.vertices(amounts))
+            change = torch.from_numpy(UNIT * amounts.astype(np.float32))
+            yield torch.from_numpy(np.stack([image, warped])), change
 
 
 def posed_face(landmarks: Array, size: int) -> PosedFace:

@@ -19,7 +19,6 @@ from .expression_variations import exact_warp, warped_expression
 from .image_losses import PixelWeights
 from .sampling import (
     ChooseClips,
-    EmotionalSampling,
     FrameSampler,
     PairSampling,
     Variation,
@@ -48,6 +47,10 @@ class ImageStageSettings(AugmentedSettings):
     3D face (`face_model.EXPRESSION_BASES`)."""
     fit_heads: bool = False
     """At the start, fit the heads to the landmarks and tie them to the banks (see `initialisation.fit_heads`)."""
+    turn_expression_bank: bool = False
+    """At the start, turn the expression bank of a model that learned the principal components of landmarks toward the
+    named bases of the 3D face (see `initialisation.turn_expression_bank`). It requires expression_measure:
+    face-model."""
 
 
 def expression_motion(model: EDTalk, settings: ImageStageSettings, clips: Sequence[Clip]) -> LandmarkMotion:
@@ -83,23 +86,26 @@ def frame_sampler(
     """
     sampling, variations = settings.sampling, list[Variation]()
     by_face_model = settings.expression_measure == "face-model"
-    if sampling.exact_warp_share and not by_face_model:
-        raise ArgumentError("sampling.exact_warp_share needs expression_measure: face-model, whose weights it teaches.")
-    picture_share = sampling.picture_share if isinstance(sampling, EmotionalSampling) else 0.0
-    if picture_share and not by_face_model:
-        raise ArgumentError("sampling.picture_share needs expression_measure: face-model, whose weights it teaches.")
-    if sampling.exact_warp_share and frames != 2:
-        raise ArgumentError("sampling.exact_warp_share is for stages whose samples are pairs of frames; set it to 0.")
+    if sampling.exact_warps and not by_face_model:
+        raise ArgumentError(
+            "sampling.exact_warp_share and sampling.picture_share need expression_measure: face-model, whose weights "
+            "they teach."
+        )
+    if sampling.exact_warps and frames != 2:
+        raise ArgumentError(
+            "sampling.exact_warp_share and sampling.picture_share are for stages whose samples are pairs of frames; "
+            "set them to 0."
+        )
     motion = None
-    if measured or sampling.new_expression_share or sampling.exact_warp_share or picture_share:
+    if measured or sampling.new_expression_share or sampling.exact_warps:
         motion = expression_motion(model, settings, store.clips)
-    if picture_share and motion is not None:
+    if sampling.picture_share and motion is not None:
         pictures = ClipStore(settings.data, pictures=True)
         motion.add(pictures.clips)
-        sources = [*sources, (picture_share, single_clip(pictures))]
+        sources = [*sources, (sampling.picture_share, single_clip(pictures))]
     if sampling.swapped_mouth_share:
         variations.append(swapped_mouth(sampling.swapped_mouth_share))
-    if sampling.exact_warp_share or picture_share:
+    if sampling.exact_warps:
         variations.append(exact_warp(sampling.exact_warp_share))
     if sampling.new_expression_share and by_face_model:
         variations.append(warped_expression(sampling.new_expression_share))

@@ -7,14 +7,17 @@ first step, also after growing; with a random initialisation the images are blur
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.clips import Clip
 from ..data.landmark_motion import LandmarkMotion
+from ..face.face_model import EXPRESSION_BASES, face_model
+from ..face.landmarks import STABLE
 from ..media.picture import pictures_to_images
 from ..model import EDTalk
 from ..motion.motion import TRACKS
@@ -26,6 +29,8 @@ from ..parts import PARTS
 RIDGE = 0.01
 """Ridge relative to the mean variance of the latent's components."""
 BETWEEN_CLIPS = 0.5
+CHANGE_WEIGHT = 1.0
+"""Weight of a known change between two frames, relative to that of a frame's deviation from its clip's mean."""
 
 OPEN_MASK = 4.0
 """Mask logit at which 98 % of the warped feature passes."""
@@ -49,11 +54,17 @@ def identity_copy(model: EDTalk) -> None:
 
 
 @torch.no_grad()
-def fit_heads(model: EDTalk, clips: Sequence[Clip], motion: LandmarkMotion, frames: int = 40) -> None:
+def fit_heads(
+    model: EDTalk,
+    clips: Sequence[Clip],
+    motion: LandmarkMotion,
+    changes: Iterable[tuple[Tensor, Tensor]] = (),
+    frames: int = 24,
+) -> None:
     """Fit the heads to the measurements of `motion` by ridge regression, and tie them to the banks.
 
     Uses `frames` evenly spaced frames of each clip. Variation within clips has the higher weight: clips also differ in
-    identity.
+    identity. `changes` are pairs of images (2,3,S,S) that differ in expression alone, by known weights (expression,).
     """
     sizes = model.sizes
     inputs: list[Tensor] = []
@@ -69,6 +80,10 @@ def fit_heads(model: EDTalk, clips: Sequence[Clip], motion: LandmarkMotion, fram
         for values, rows in ((latent, inputs), (target, targets)):
             mean = values.mean(0, keepdim=True)
             rows += [values - mean, mean * (BETWEEN_CLIPS * len(indexes) ** 0.5)]
+    for images, change in changes:
+        before, after = model.enc["net_app"].latent(images.to(model.device)).double().cpu()
+        inputs.append(CHANGE_WEIGHT * (after - before)[None])
+        targets.append(CHANGE_WEIGHT * F.pad(change.double(), (sizes.lip + sizes.pose, 0))[None])
     x, y = torch.cat(inputs), torch.cat(targets)
     gram = x.T @ x
     weights = torch.linalg.solve(gram + RIDGE * gram.diagonal().mean() * torch.eye(len(gram)), x.T @ y).float()
@@ -81,6 +96,32 @@ def fit_heads(model: EDTalk, clips: Sequence[Clip], motion: LandmarkMotion, fram
         head[-1].weight.copy_(columns.T / head[-1].scale)
         head[-1].bias.zero_()
     tie_heads(model)
+
+
+@torch.no_grad()
+def turn_expression_bank(model: EDTalk, motion: LandmarkMotion) -> None:
+    """Turn the expression bank within its span so that its bases begin as near as possible to EXPRESSION_BASES.
+
+    The bank's present meaning is that of `motion`: principal components of landmarks. The rotation is the orthogonal
+    Procrustes solution for how the named bases move the landmarks. Lip and pose banks are unchanged, and what a named
+    base moves that the bank could not express has to be learned.
+    """
+    mesh = face_model()
+    flip = np.array([1, -1])
+    rest = mesh.neutral[mesh.landmarks][STABLE, :2] * flip
+    z, template = rest @ [1, 1j], motion.template @ [1, 1j]
+    z, template = z - z.mean(), template - template.mean()
+    scale = float((z.conj() @ template).real / (z.conj() @ z).real)
+    named = np.stack(
+        [
+            motion.expression_change(scale * displacement[mesh.landmarks][:, :2] * flip)
+            for displacement in mesh.fitted[: len(EXPRESSION_BASES)]
+        ],
+        axis=1,
+    )
+    u, _, vt = np.linalg.svd(named / np.linalg.norm(named, axis=0))
+    expression = model.bank()[:, model.sizes.lip + model.sizes.pose :]
+    model.direction_exp.weight.copy_(expression.double() @ torch.from_numpy(u @ vt))
 
 
 def _heads(model: EDTalk) -> list[nn.Sequential]:

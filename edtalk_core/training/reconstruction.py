@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -22,6 +23,7 @@ from ..data.clips import ClipStore
 from ..errors import ArgumentError
 from ..model import EDTalk
 from ..motion.motion import TRACKS
+from .expression_variations import expression_changes
 from .frame_edits import still_part
 from .image_losses import ImageLosses, ImageLossWeights, Rendering, active_losses
 from .image_stage import (
@@ -33,7 +35,7 @@ from .image_stage import (
     name_bases,
     reading_loss,
 )
-from .initialisation import fit_heads
+from .initialisation import fit_heads, turn_expression_bank
 from .landmark_locator import LandmarkLocator
 from .losses import still_loss
 from .sampling import EmotionalSampling, clips_across_emotions
@@ -100,9 +102,23 @@ class Reconstruction(Stage):
             raise ArgumentError("The lip+pose variant has no expression to train; start from a model with one.")
 
     def begin(self) -> None:
-        """See `fit_heads`."""
-        if self.settings.fit_heads:
-            fit_heads(self.model, self.store.clips, expression_motion(self.model, self.settings, self.store.clips))
+        """See `turn_expression_bank` and `fit_heads`."""
+        settings, clips = self.settings, self.store.clips
+        if not (settings.fit_heads or settings.turn_expression_bank):
+            return
+        motion = expression_motion(self.model, settings, clips)
+        by_face_model = settings.expression_measure == "face-model"
+        if settings.turn_expression_bank:
+            if not by_face_model:
+                raise ArgumentError("turn_expression_bank needs expression_measure: face-model, which names the bases.")
+            turn_expression_bank(self.model, motion)
+        if settings.fit_heads:
+            changes: Iterable[tuple[Tensor, Tensor]] = ()
+            if by_face_model:
+                pictures = ClipStore(settings.data, pictures=True).clips if settings.sampling.picture_share else []
+                rng = np.random.default_rng(settings.seed)
+                changes = expression_changes([*pictures, *clips], settings.resolution, rng)
+            fit_heads(self.model, clips, motion, changes)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Pairs of frames, see `FrameSampler.draw`."""

@@ -47,6 +47,14 @@ class PairSampling:
     exact_warp_share: Share = 0.0
     """Share of the samples that are one frame in two expressions by the 3D face, with their exact flow
     (losses.exact_flow). It requires expression_measure: face-model."""
+    picture_share: Share = 0.0
+    """Share of the samples that are exact warps of still pictures (`edtalk prepare --pictures`): there are pictures of
+    many more people than videos. It requires expression_measure: face-model."""
+
+    @property
+    def exact_warps(self) -> bool:
+        """Whether any of the samples are exact warps."""
+        return bool(self.exact_warp_share or self.picture_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +66,6 @@ class EmotionalSampling(PairSampling):
     across_clips_share: Share = 0.0
     """Share of the emotional samples whose two frames come from different clips of the person: they differ
     mainly in emotion. For clips recorded under the same conditions, as in MEAD."""
-    picture_share: Share = 0.0
-    """Share of the samples that are exact warps of still pictures (`edtalk prepare --pictures`): there are pictures of
-    many more people than videos. It requires expression_measure: face-model."""
 
 
 @dataclass
@@ -153,14 +158,14 @@ class FrameSampler:
 
     def draw(self, rng: Random, samples: int) -> dict[str, Tensor]:
         """Draw a batch: "images" (B,frames,3,S,S), "landmarks" (B,frames,68,2) and, if measured, "lip", "pose" and
-        "expression" (B,frames,bases); with `exact_warp_share`, "exact_flow" (B,2,S,S), NaN for other samples."""
+        "expression" (B,frames,bases); with exact warps, "exact_flow" (B,2,S,S), NaN for other samples."""
         choices: list[ChooseClips] = []
         for share, choose_clips in self.sources:
             choices += [choose_clips] * min(int(rng.binomial(samples, share)), samples - len(choices))
         choices += [self.choose_clips] * (samples - len(choices))
         rows = [self.sample(rng, choose_clips) for choose_clips in choices]
         columns = [{"images": row.images, "landmarks": row.landmarks, **row.weights} for row in rows]
-        if self.settings.exact_warp_share:
+        if self.settings.exact_warps:
             unknown = np.full((2, self.resolution, self.resolution), np.nan, np.float32)
             for row, column in zip(rows, columns, strict=True):
                 column["exact_flow"] = unknown if row.exact_flow is None else row.exact_flow

@@ -16,11 +16,12 @@ from edtalk_core.cli import main
 from edtalk_core.data.clips import Clip, ClipStore
 from edtalk_core.data.layouts import Video, find_videos
 from edtalk_core.data.prepare import prepare, sounds_like_speech
-from edtalk_core.errors import ArgumentError, Cancelled
+from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.evaluation.faces import FaceReader
+from edtalk_core.face.alignment import detect_faces
 from edtalk_core.media.audio import Audio, read_audio
 from edtalk_core.media.mel import mel_spectrogram
-from edtalk_core.media.picture import read_picture
+from edtalk_core.media.picture import read_picture, write_picture
 from edtalk_core.media.video_writer import VideoWriter
 
 SIDE = 320
@@ -290,6 +291,32 @@ def test_crops_of_another_size(store: Path, talk: Path, portrait: np.ndarray, tm
     assert prepare(videos, folder, size=320).finished_before == 1
     with pytest.raises(ArgumentError, match="size of the crops"):
         prepare(videos, folder, size=0)
+
+
+def test_pictures_become_clips_of_one_frame(portrait: np.ndarray, tmp_path: Path, talk: Path):
+    folder, out = tmp_path / "pictures", tmp_path / "store"
+    folder.mkdir()
+    write_picture(folder / "anna.png", portrait)
+    write_picture(folder / "wall.png", np.full_like(portrait, 90))
+    shutil.copy(talk, folder / "talk.mp4")
+    assert [video.name for video in find_videos([folder], test_share=0)] == ["talk"]
+    report = prepare(find_videos([folder], test_share=0, pictures=True), out)
+    assert report.clips["anna"][0]["frames"] == 1
+    assert "No face" in report.skipped["wall"]
+    (picture,) = ClipStore(out, pictures=True).clips
+    assert (len(picture), picture.info.name, picture.mel) == (1, "anna", None)
+    # The landmarks lie where the mesh sees them in the crop.
+    (face, *_) = detect_faces(picture.frame(0), landmarks="builtin")
+    assert face.landmarks is not None
+    assert np.abs(picture.landmarks[0] - face.landmarks).max() < 2
+    # Trainings on videos do not meet it, and a second run has nothing to do.
+    assert [clip.info.name for clip in ClipStore(out).clips] == ["talk"]
+    assert prepare(find_videos([folder], test_share=0, pictures=True), out).finished_before == 2
+
+
+def test_store_without_pictures_says_how_to_prepare_them(store: Path):
+    with pytest.raises(EDTalkError, match="prepare --pictures"):
+        ClipStore(store, pictures=True)
 
 
 def test_sound_beside_the_video(portrait: np.ndarray, speech: Audio, tmp_path: Path):

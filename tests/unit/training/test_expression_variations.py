@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from tiny_training import tiny_settings
 
 from edtalk_core.checkpoints.loading import load_model
-from edtalk_core.data.clips import ClipStore
+from edtalk_core.data.clips import ClipInfo, ClipStore, encode_frame, write_clip
 from edtalk_core.data.face_motion import FaceMotion
 from edtalk_core.data.tracks import read_clip
 from edtalk_core.errors import ArgumentError
@@ -22,6 +23,7 @@ from edtalk_core.face.landmarks import JAW, eye_opening
 from edtalk_core.training.checkpoint import latest_checkpoint
 from edtalk_core.training.expression_variations import draw_amounts, exact_warp, posed_face, warped_expression
 from edtalk_core.training.image_stage import expression_motion
+from edtalk_core.training.initialisation import turn_expression_bank
 from edtalk_core.training.loop import starting_model, train
 from edtalk_core.training.losses import exact_flow_loss
 from edtalk_core.training.sampling import FrameSampler, PairSampling, Sample, Variation, single_clip, weights_measure
@@ -169,6 +171,58 @@ def test_exact_warps_need_the_measure_they_teach(face_store: Path, tmp_path: Pat
         STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def store_with_picture(face_store: Path, tmp_path: Path) -> Path:
+    """The store, and a picture of somebody else: a frame of its first clip."""
+    store = tmp_path / "store"
+    shutil.copytree(face_store, store)
+    clip = ClipStore(face_store).clips[0]
+    info = ClipInfo("still", "somebody else", "train")
+    write_clip(store / "still.safetensors", info, [encode_frame(clip.frame(0))], clip.landmarks[:1], None, clip.size)
+    return store
+
+
+def test_pictures_are_shown_in_other_expressions(store_with_picture: Path, tmp_path: Path):
+    settings = tiny_settings(
+        "expression",
+        store_with_picture,
+        tmp_path / "run",
+        batch=40,
+        measured_weights_share=1.0,
+        expression_measure="face-model",
+        sampling={"picture_share": 0.4, "emotional_share": 0.0},
+    )
+    stage = STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
+    batch = stage.batch(np.random.default_rng(1))
+    # Exact warps are asked for nowhere else.
+    known = ~torch.isnan(batch["exact_flow"]).flatten(1).any(1)
+    assert 8 <= known.sum() <= 24
+    change = batch["expression"][:, 1] - batch["expression"][:, 0]
+    assert (change[known].abs().amax(1) > 0.1).all()
+    assert (batch["lip"][known, 0] == batch["lip"][known, 1]).all()
+    assert torch.isfinite(stage(batch)["l1"])
+
+
+def test_pictures_do_not_change_what_weights_mean(face_store: Path, store_with_picture: Path, motion: FaceMotion):
+    extended = FaceMotion(ClipStore(face_store).clips, 20, 10)
+    extended.add(ClipStore(store_with_picture, pictures=True).clips)
+    clip = ClipStore(face_store).clips[0]
+    before, after = (measure.measure(clip.points, clip.info.name) for measure in (motion, extended))
+    for track, weights in before.items():
+        assert np.array_equal(weights, after[track])
+    still = extended.measure(clip.points[:1], "still")
+    # The only picture of a person is its own reference.
+    assert np.abs(still["lip"]).max() < 1e-6
+    assert np.abs(still["expression"]).max() < 0.3
+    assert np.allclose(still["pose"], before["pose"][:1])
+
+
+def test_pictures_need_the_measure_they_teach(face_store: Path, tmp_path: Path):
+    settings = tiny_settings("expression", face_store, tmp_path, sampling={"picture_share": 0.5})
+    with pytest.raises(ArgumentError, match="expression_measure: face-model"):
+        STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
+
+
 def test_exact_flows_need_exact_warps(face_store: Path, tmp_path: Path):
     settings = tiny_settings("expression", face_store, tmp_path, losses={"exact_flow": 1.0})
     stage = STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
@@ -228,3 +282,33 @@ def test_heads_are_fitted_to_the_measure_that_settings_choose(face_store: Path, 
         read.append((tracks["expression"] - tracks["expression"].mean(0)).numpy())
     lids = np.corrcoef(np.concatenate(read)[:, LIDS], np.concatenate(measured)[:, LIDS])[0, 1]
     assert lids > 0.5
+
+
+def test_expression_bank_turns_within_its_span_toward_the_named_bases(face_store: Path, tmp_path: Path):
+    settings = tiny_settings(
+        "expression", face_store, tmp_path, expression_measure="face-model", measured_weights_share=1
+    )
+    torch.manual_seed(0)
+    model = starting_model(settings)  # type: ignore[arg-type]
+    motion = FaceMotion(ClipStore(face_store).clips, model.sizes.lip, 10)
+    first = model.sizes.lip + model.sizes.pose
+    before = model.bank().detach()
+    turn_expression_bank(model, motion)
+    after = model.bank().detach()
+    assert torch.equal(before[:, :first], after[:, :first])
+    rotation = before[:, first:].T @ after[:, first:]
+    assert torch.allclose(rotation @ rotation.T, torch.eye(10), atol=1e-4)
+    # Whatever sign the factorisation chooses, brows that go down are what landmarks say that brows down are.
+    mesh = face_model()
+    for base in ("brows down", "smile", "outer brows"):
+        index = list(EXPRESSION_BASES).index(base)
+        moved = motion.expression_change(mesh.fitted[index][mesh.landmarks][:, :2] * [1, -1])
+        direction = rotation[:, index].numpy()
+        assert abs(direction @ moved) / np.linalg.norm(moved) > 0.5
+
+
+def test_expression_bank_is_not_turned_toward_landmarks(face_store: Path, tmp_path: Path):
+    settings = tiny_settings("expression", face_store, tmp_path, turn_expression_bank=True)
+    stage = STAGES["expression"](starting_model(settings), settings)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="expression_measure: face-model"):
+        stage.begin()

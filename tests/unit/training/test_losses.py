@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from edtalk_core.training.image_losses import ImageLosses, ImageLossWeights, PixelWeights, Rendering
 from edtalk_core.training.losses import outside_loss, sampled_position, still_loss
 
 
@@ -31,3 +32,23 @@ def test_outside_begins_past_the_middle_of_the_last_pixel():
     inward = here.clone()
     inward[:, :2] = torch.atanh(-sampled_position(here) / 16 * 1.001)
     assert outside_loss(inward, 16) == 0
+
+
+def test_rim_weighs_as_much_as_is_asked_for():
+    """An error of the two outermost pixels counts more than one of the same size inside."""
+    target = torch.zeros(1, 3, 32, 32)
+    rim, inside = target.clone(), target.clone()
+    rim[:, :, :2], inside[:, :, 10:12] = 1, 1
+    landmarks = torch.full((1, 68, 2), 5.0)  # far outside, so that no part of the face weighs more
+    landmarks += torch.linspace(0, 0.1, 68)[None, :, None]
+
+    def l1(image: torch.Tensor, gain: float) -> float:
+        losses = ImageLosses(PixelWeights(mouth=0, eyes=0, rim=gain))
+        rendering = Rendering(image, target, [], landmarks, landmarks)
+        return float(losses(rendering, ImageLossWeights(perceptual=0))["l1"])
+
+    assert l1(rim, 0) == pytest.approx(l1(inside, 0))
+    # Five times at full and at half size; less at a quarter, where the rim is half a pixel and the corners count twice.
+    ratio = l1(rim, 4) / l1(inside, 4)
+    assert 2.5 < ratio <= 5
+    assert l1(rim, 8) / l1(inside, 8) > ratio
