@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .sources.idle import idle_motion
     from .sources.text import motion_from_preset, motion_from_timeline
     from .sources.video import motion_from_frames, motion_from_picture, motion_from_video
+    from .whole import WholeRenderer
 
 _NAMES_BY_MODULE = {
     "checkpoints.loading": ("load_model",),
@@ -149,6 +150,7 @@ _NAMES_BY_MODULE = {
         "motion_from_picture",
         "motion_from_video",
     ),
+    "whole": ("WholeRenderer",),
     "sheets": (
         "base_sheet",
         "emotion_sheet",

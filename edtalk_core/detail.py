@@ -29,7 +29,7 @@ OWN_LARGEST = 1024
 LARGEST = 2048
 """Pixels a side of the largest frames, and of the crop that a portrait keeps."""
 
-_CHANGE_RADIUS = 1.5
+_CHANGE_RADIUS = 1.0
 """Pixels of the model: the generator's finer changes against the warped portrait are its loss of detail."""
 _TRUST_RADIUS = 2.5
 """Pixels of the model over which a frame is compared with the warped portrait."""

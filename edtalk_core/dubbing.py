@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 
+from .detail import Size, frame_size
 from .errors import ArgumentError, MotionError, VideoError
 from .face.following import FacePath, follow_face
 from .face.framing import FaceChoice, VideoCropMode
@@ -85,6 +86,7 @@ def dub(
     feather: float = 0.1,
     match_colours: bool = True,
     upscale: Upscale | None = None,
+    size: Size = "model",
     precision: str = "auto",
     metadata: Mapping[str, str] | None = None,
     progress: StageProgress | None = None,
@@ -111,6 +113,8 @@ def dub(
         feather: width of the mask's soft edge as a share of the crop's side, 0 to 0.5.
         match_colours: correct the colours of the rendered mouth to match its surroundings.
         upscale: enlarges rendered frames before pasting, for faces larger than the model's resolution.
+        size: side of the rendered crop in pixels: "model", the model's resolution; "own", that of the crop in the
+            video, at most 1024 ("own:2048": at most 2048); or a number. Larger ones keep each frame's own fine detail.
         precision: precision of the computation, as in `FrameRenderer`.
         metadata: tags for the file in addition to the provenance tags.
         progress: callback for the progress of the stages "lips", "face" and "dub"; cancels by raising.
@@ -130,6 +134,7 @@ def dub(
     if length not in get_args(Length):
         raise ArgumentError(f"length must be {' or '.join(map(repr, get_args(Length)))}, not {length!r}.")
     check_feather(feather)
+    frame_size(size, 0, model.sizes.resolution)
     report = progress or (lambda stage, done, total: None)
     reader = VideoReader(video)
     rate = exact_fps(reader.fps)
@@ -168,8 +173,9 @@ def dub(
     lips = fit(lips, float(rate), frames)
     prepared = time.perf_counter()
 
+    side = frame_size(size, path.own_size, path.size)
     dubbed_frames = _dub_frames(
-        pictures, path, lips.track("lip"), feather, match_colours, upscale, renderer, partial(report, "dub")
+        pictures, path, lips.track("lip"), side, feather, match_colours, upscale, renderer, partial(report, "dub")
     )
     write_video(VideoWriter(output, rate, reader.size, sound, tags, on_partial=on_partial), dubbed_frames)
     return Dubbed(
@@ -195,6 +201,7 @@ def dub_pictures(
     feather: float = 0.1,
     match_colours: bool = True,
     upscale: Upscale | None = None,
+    size: Size = "model",
     renderer: FrameRenderer | None = None,
     progress: Progress | None = None,
 ) -> Iterator[np.ndarray]:
@@ -209,7 +216,7 @@ def dub_pictures(
         pictures: frames (H, W, 3), uint8 RGB or float32 in 0..1 (a ComfyUI image), in the order of the path.
         path: positions of the face, from `follow_face` with the model's resolution.
         lips: a motion with a lip track; resampled to the path's frame rate, and its last frame held when it is shorter.
-        feather, match_colours, upscale: as in `dub`.
+        feather, match_colours, upscale, size: as in `dub`.
         renderer: renderer to use, with its precision and batch; by default a new one.
         progress: called as progress(frames done, frames in all); an exception it raises ends the stream.
 
@@ -217,9 +224,9 @@ def dub_pictures(
         A picture for each frame, of the same type. Pixels outside the mouth's mask, and frames without a face, equal
         the input bit for bit.
 
-    Raises, immediately: ArgumentError for a path of another resolution or a feather out of range, MotionError for lips
-    that do not fit the model. While streaming: VideoError when the pictures differ from the path in number or size,
-    PictureError for items that are not pictures, OutOfMemory.
+    Raises, immediately: ArgumentError for a path of another resolution, or a size or feather out of range; MotionError
+    for lips that do not fit the model. While streaming: VideoError when the pictures differ from the path in number or
+    size, PictureError for items that are not pictures, OutOfMemory.
     """
     if path.size != model.sizes.resolution:
         raise ArgumentError(
@@ -229,13 +236,15 @@ def dub_pictures(
     check_feather(feather)
     track = fit(_checked_lips(lips, model), path.fps, max(1, len(path))).track("lip")
     renderer = renderer or FrameRenderer(model)
-    return _dub_frames(pictures, path, track, feather, match_colours, upscale, renderer, progress)
+    side = frame_size(size, path.own_size, path.size)
+    return _dub_frames(pictures, path, track, side, feather, match_colours, upscale, renderer, progress)
 
 
 def _dub_frames(
     pictures: Iterable[np.ndarray],
     path: FacePath,
     lips: torch.Tensor,
+    side: int,
     feather: float,
     match_colours: bool,
     upscale: Upscale | None,
@@ -256,8 +265,8 @@ def _dub_frames(
         face_indexes = [index for index in indexes if path.stretches[index] >= 0]
         rendered: dict[int, np.ndarray] = {}
         if face_indexes:
-            crops = [path.crop(index, as_picture(batch[index - done])) for index in face_indexes]
-            images = torch.cat([picture_to_image(crop, path.size) for crop in crops])
+            crops = [path.crop(index, as_picture(batch[index - done]), side) for index in face_indexes]
+            images = torch.cat([picture_to_image(crop, side) for crop in crops])
             mouths = renderer.render(images, lips[face_indexes]).add(1).div(2).clamp(0, 1)
             if upscale is not None:
                 mouths = upscale(mouths)

@@ -36,6 +36,11 @@ class Portrait:
     """The crop at its own resolution, (P,P,3) uint8 RGB with P of at least the model's resolution, for frames larger
     than the model's. None: there are none."""
 
+    @property
+    def own_size(self) -> int:
+        """Side of the picture in pixels; without a picture, the model's resolution."""
+        return self.features[-1].shape[-1] if self.picture is None else len(self.picture)
+
 
 class EDTalk(TalkingHead, PartAttributes):
     """The talking head with its optional parts (see `parts`), expression presets, names of bases and frame rate."""

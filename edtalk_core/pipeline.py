@@ -28,6 +28,7 @@ from .rendering import Renderer
 from .sources.assembly import assemble
 from .sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Source, Written, compose, read_recordings
 from .version import __version__
+from .whole import WholeRenderer
 
 if TYPE_CHECKING:
     from .model import EDTalk
@@ -79,6 +80,7 @@ def animate(
     box: Sequence[float] | None = None,
     crop: PictureCropMode = "auto",
     size: Size = "model",
+    whole: bool = False,
     precision: str = "auto",
     save_motion_to: str | os.PathLike[str] | None = None,
     progress: StageProgress | None = None,
@@ -113,6 +115,8 @@ def animate(
         size: side of the video in pixels: "model", the model's resolution; "own", that of the portrait's crop in its
             picture, at most 1024 ("own:2048": at most 2048); or a number. Larger frames get the portrait's own fine
             detail; see `Renderer`.
+        whole: render the whole picture of the portrait, at its own size, with the head moving in it; `size` is then
+            that of the rendered crop, "own" is best. See `WholeRenderer`.
         precision: precision of the computation, as in `Renderer`.
         save_motion_to: file to save the rendered motion in, .safetensors or .json.
         progress: callback for the progress of each stage; cancels by raising.
@@ -141,9 +145,15 @@ def animate(
     }
     names = {track: source.name for track, source in sources.items()}
     rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
-    encoded, cropped = portrait_from_picture(model, read_picture(portrait), face=face, box=box, crop=crop)
-    renderer = Renderer(model, encoded, precision=precision, size=size)
-    video_size = (renderer.size, renderer.size)
+    picture = read_picture(portrait)
+    encoded, cropped = portrait_from_picture(model, picture, face=face, box=box, crop=crop)
+    renderer: Renderer | WholeRenderer
+    if whole:
+        renderer = WholeRenderer(model, encoded, picture, cropped.matrix, precision=precision, size=size)
+        video_size = renderer.size
+    else:
+        renderer = Renderer(model, encoded, precision=precision, size=size)
+        video_size = (renderer.size, renderer.size)
     # Created before the recordings are read, so that an unusable output fails before the work.
     writer = VideoWriter(output, rate, video_size, drivers.sound, provenance(_settings(sources)))
 

@@ -135,7 +135,7 @@ class Renderer(_Synthesis):
         still: np.ndarray | None = None,
     ) -> None:
         resolution, picture = model.sizes.resolution, portrait.picture
-        self.size = frame_size(size, resolution if picture is None else len(picture), resolution)
+        self.size = frame_size(size, portrait.own_size, resolution)
         super().__init__(model, precision=precision, batch=batch)
         self.portrait = portrait
         self._detail: Detail | None = None

@@ -28,7 +28,7 @@ from .execution import (
 )
 from .files import next_file
 from .portrait import face_choice, face_inputs, parse_box
-from .schema import advanced, search_words
+from .schema import advanced, search_words, size_input
 from .sockets import (
     EncodedPortrait,
     LoadedModel,
@@ -69,7 +69,8 @@ class PasteBackNode(io.ComfyNode):
                     "there are fewer, the last repeats.",
                 ),
                 io.Image.Input(
-                    "frames", tooltip="From Render Frames, square; any size, such as 1024x1024 after an upscale model."
+                    "frames",
+                    tooltip="From Render Frames, square; any size, such as 1024x1024 after an upscale model.",
                 ),
                 io.Combo.Input(
                     "area",
@@ -215,6 +216,7 @@ class DubVideo(io.ComfyNode):
                     optional=True,
                     tooltip="Enlarges the rendered mouth before it is pasted, for faces larger than 256 px.",
                 ),
+                advanced(size_input("as large as the face is in the video")),
             ],
             outputs=[
                 io.Video.Output("dubbed", display_name="video", tooltip="The video that was saved."),
@@ -241,6 +243,7 @@ class DubVideo(io.ComfyNode):
         format: str,
         lip: Motion | None = None,
         upscale_model: Any = None,
+        size: str = "model",
     ) -> io.NodeOutput:
         face_box = parse_box(box)
         with file_of_video(video) as source:
@@ -257,6 +260,7 @@ class DubVideo(io.ComfyNode):
                 feather=feather,
                 match_colours=match_colours,
                 upscale=_upscale(upscale_model) if upscale_model is not None else None,
+                size=size,
                 precision=model.precision,
                 metadata=workflow_tags(cls),
                 progress=StagedProgress(DUB_STAGES),

@@ -110,7 +110,7 @@ class LoadPortrait(io.ComfyNode):
         portrait = Portrait(encoded.latent.cpu(), features, encoded.own, encoded.picture)
         warning = " ".join(filter(None, [_unused_images_warning(len(image), batch_index), face_crop.warning]))
         warn(warning)
-        result = EncodedPortrait(model, portrait, face_crop)
+        result = EncodedPortrait(model, portrait, face_crop, picture)
         return io.NodeOutput(result, image_of(face_crop.picture), encoded.own, warning)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
+from ..edtalk_core.detail import frame_size
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.media.audio import Audio, fit_duration
 from ..edtalk_core.media.video import exact_fps
@@ -18,10 +19,11 @@ from ..edtalk_core.motion.motion import Motion
 from ..edtalk_core.output import provenance, write_video
 from ..edtalk_core.rendering import Renderer
 from ..edtalk_core.sources.assembly import assemble
+from ..edtalk_core.whole import WholeRenderer
 from ..edtalk_core.wording import counted
 from .execution import Progress, check_memory, on_device, show_partial_file, show_status, workflow_tags
 from .files import next_file
-from .schema import advanced, search_words
+from .schema import advanced, search_words, size_input
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, audio_of, sound_of
 
 LENGTHS = ["auto", "audio", "lip", "pose", "expression", "longest", "shortest", "frames"]
@@ -86,7 +88,7 @@ class RenderFrames(io.ComfyNode):
             category="EDTalk",
             description="Renders the portrait with a motion into images, for upscaling, Paste Back or any other node. "
             "All frames are held in memory; for long clips use Render Video.",
-            inputs=_inputs(),
+            inputs=[*_inputs(), size_input("as large as the face is in the picture")],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The frames."),
                 io.Audio.Output("sound", display_name="audio", tooltip="The sound, exactly as long as the frames."),
@@ -105,17 +107,18 @@ class RenderFrames(io.ComfyNode):
         pose: Motion | None = None,
         expression: Motion | None = None,
         audio: dict[str, Any] | None = None,
+        size: str = "model",
     ) -> io.NodeOutput:
         sound = audio_of(audio) if audio is not None else None
         rate = exact_fps(fps)
         motion = gather_motion(
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
-        size = portrait.model.edtalk.sizes.resolution
-        required = check_memory(motion.frames, size, size)
+        side = frame_size(size, portrait.portrait.own_size, portrait.model.edtalk.sizes.resolution)
+        required = check_memory(motion.frames, side, side)
         show_status(f"{_describe_length(motion)}, {required / 1e6:.0f} MB")
-        renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
-        images = torch.empty(motion.frames, size, size, 3)
+        renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision, size=side)
+        images = torch.empty(motion.frames, side, side, 3)
         progress = Progress()
         done = 0
         for batch in renderer.stream(motion, progress):
@@ -158,6 +161,14 @@ class RenderVideo(io.ComfyNode):
                         tooltip="H.264 and AAC in this container.",
                     )
                 ),
+                io.Boolean.Input(
+                    "whole",
+                    optional=True,
+                    default=False,
+                    tooltip="Renders the whole picture that went into Load Portrait, with the head moving in it, not "
+                    "only the square about the face. Best with the size own. A picture of 4K takes a second a frame.",
+                ),
+                size_input("as large as the face is in the picture"),
             ],
             outputs=[
                 io.Video.Output("video", display_name="video", tooltip="The video that was saved."),
@@ -179,21 +190,31 @@ class RenderVideo(io.ComfyNode):
         pose: Motion | None = None,
         expression: Motion | None = None,
         audio: dict[str, Any] | None = None,
+        whole: bool = False,
+        size: str = "model",
     ) -> io.NodeOutput:
         sound = audio_of(audio) if audio is not None else None
         rate = exact_fps(fps)
         motion = gather_motion(
             portrait, {"lip": lip, "pose": pose, "expression": expression}, sound, rate, length, frames
         )
-        size = portrait.model.edtalk.sizes.resolution
         show_status(_describe_length(motion))
-        renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
+        model, precision = on_device(portrait.model), portrait.model.precision
+        renderer: Renderer | WholeRenderer
+        if whole:
+            renderer = WholeRenderer(
+                model, portrait.portrait, portrait.picture, portrait.crop.matrix, precision=precision, size=size
+            )
+            video_size = renderer.size
+        else:
+            renderer = Renderer(model, portrait.portrait, precision=precision, size=size)
+            video_size = (renderer.size, renderer.size)
         soundtrack = fit_sound(sound, motion.frames / rate) if sound is not None else None
 
         def pictures(progress: Progress) -> Any:
             return renderer.pictures(motion, progress)
 
-        path, saved_result = save_video(cls, pictures, rate, (size, size), soundtrack, filename_prefix, format)
+        path, saved_result = save_video(cls, pictures, rate, video_size, soundtrack, filename_prefix, format)
         show_status(f"Saved {_describe_length(motion)} as {saved_result.filename}")
         return io.NodeOutput(InputImpl.VideoFromFile(path), path, ui=ui.PreviewVideo([saved_result]))
 

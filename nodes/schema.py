@@ -16,6 +16,19 @@ def advanced(setting: io.Input) -> io.Input:
     return setting
 
 
+def size_input(own: str) -> io.Input:
+    """Input of the side of rendered frames, last of its node; `own` says whose own resolution "own" is."""
+    return io.Combo.Input(
+        "size",
+        optional=True,
+        options=["model", "own", "512", "768", "1024", "1536", "2048"],
+        default="model",
+        tooltip=f"Side of the rendered face in pixels. model: the model's, mostly 256. own: {own}, at most 1024. Sizes "
+        "above the model's get the fine detail of the picture. On a CPU, 512 takes up to 1.4 times as long as 256, and "
+        "1024 up to 2.5 times.",
+    )
+
+
 def search_words(english: str, chinese: str) -> dict[str, list[str]]:
     """Return a schema's `search_aliases` from comma-separated words; empty before ComfyUI 0.11, which lacks it.
 

@@ -55,6 +55,8 @@ class EncodedPortrait:
     portrait: Portrait
     """Its tensors are on the CPU."""
     crop: Crop
+    picture: np.ndarray
+    """The picture that it was cut from, (H,W,3) uint8."""
 
     @property
     def own(self) -> Motion:

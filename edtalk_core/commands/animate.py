@@ -83,7 +83,13 @@ def add_parser(subparsers: Subparsers) -> None:
         help="temperature of the pose flow; lower is calmer (default: 1)",
     )
 
-    add_size_option(parser.add_argument_group("picture"), "as the face is in the portrait")
+    picture = parser.add_argument_group("picture")
+    add_size_option(picture, "as the face is in the portrait; the default with --whole")
+    picture.add_argument(
+        "--whole",
+        action="store_true",
+        help="write the whole picture, up to 8192 px a side, with the head moving in it, instead of the face's square",
+    )
     timing = parser.add_argument_group("timing")
     timing.add_argument(
         "--fps",
@@ -131,7 +137,8 @@ def run(args: argparse.Namespace) -> None:
             face=args.face,
             box=args.box,
             crop=args.crop,
-            size=args.size,
+            size=args.size or ("own" if args.whole else "model"),
+            whole=args.whole,
             precision=args.precision,
             save_motion_to=args.save_motion,
             progress=bars,

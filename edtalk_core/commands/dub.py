@@ -12,6 +12,7 @@ from .options import (
     add_json_option,
     add_model_options,
     add_progress_option,
+    add_size_option,
     load_model,
     output_path,
 )
@@ -62,6 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
         default=True,
         help="match the colours of the mouth to its surroundings (default: yes)",
     )
+    add_size_option(parser, "as the face is in the video")
     add_face_options(parser)
     add_model_options(parser)
     add_json_option(parser)
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
             crop=args.crop,
             feather=args.feather,
             match_colours=args.match_colours,
+            size=args.size or "model",
             precision=args.precision,
             progress=bars,
         )

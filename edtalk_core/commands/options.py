@@ -68,7 +68,6 @@ def add_size_option(parser: argparse._ActionsContainer, own: str) -> None:
     """Add the option of the side of rendered frames: --size; `own` says whose own resolution "own" is."""
     parser.add_argument(
         "--size",
-        default="model",
         metavar="PIXELS",
         help=f"side of the rendered face: model (the model's, 256), own ({own}, at most 1024; own:2048 allows more), "
         "or a number of pixels. Larger ones get the fine detail of the picture; on a CPU, 512 takes up to 1.4 times "

@@ -24,7 +24,7 @@ from .framing import (
     middle_square,
     published_square,
 )
-from .geometry import Box, check_picture, invert, rescale, similarity, square_matrix, transform, warp
+from .geometry import Box, check_picture, invert, own_size, rescale, similarity, square_matrix, transform, warp
 from .landmarks import LEFT_EAR, LEFT_EYE, NOSE_TIP, RIGHT_EAR, RIGHT_EYE
 
 ALREADY_CROPPED = 8.0
@@ -155,11 +155,6 @@ def crop_portrait(
     warnings += _quality_warnings(cropped, matrix, width, height, subject.side)
     warnings += _pose_warnings(subject, matrix, width, height)
     return Crop(cropped, matrix, subject, " ".join(warnings) or None)
-
-
-def own_size(matrix: np.ndarray, size: int) -> float:
-    """Return the side, in pixels of the picture, of the square that a matrix (2, 3) maps to a crop of `size` pixels."""
-    return size / math.sqrt(abs(np.linalg.det(matrix[:, :2])))
 
 
 def crop_at_own_size(picture: np.ndarray, matrix: np.ndarray, size: int, largest: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from .framing import (
     published_square,
     small_face_warning,
 )
-from .geometry import overlap, square_matrix, warp
+from .geometry import overlap, own_size, rescale, square_matrix, warp
 from .landmarks import LANDMARK_COUNT
 from .tracking import DETECT_EVERY
 from .tracks import FaceTrack, follow_faces
@@ -67,13 +67,21 @@ class FacePath:
         """Number of frames without the face."""
         return int((self.stretches < 0).sum())
 
-    def crop(self, index: int, picture: np.ndarray) -> np.ndarray:
+    @property
+    def own_size(self) -> int:
+        """Median side of the crops in pixels of the frames; 0 where the face is missing throughout."""
+        matrices = self.matrices[self.stretches >= 0]
+        return round(float(np.median([own_size(matrix, self.size) for matrix in matrices]))) if len(matrices) else 0
+
+    def crop(self, index: int, picture: np.ndarray, size: int | None = None) -> np.ndarray:
         """Crop frame `index`, which is `picture` (H, W, 3) uint8, to (size, size, 3) uint8.
 
-        Raises VideoError for a frame of another size.
+        `size`: side in pixels, by default that of the path. Raises VideoError for a frame of another size.
         """
         check_frame_size(picture, self.frame_size)
-        return warp(picture, self.matrices[index], self.size)
+        if size is None or size == self.size:
+            return warp(picture, self.matrices[index], self.size)
+        return warp(picture, rescale(self.matrices[index], size / self.size), size)
 
     def take(self, indexes: Sequence[int] | np.ndarray) -> FacePath:
         """Return the path of the frames at these indices, in their order; repeats are allowed."""

@@ -87,6 +87,11 @@ def rescale(matrix: np.ndarray, scale: float) -> np.ndarray:
     return result
 
 
+def own_size(matrix: np.ndarray, size: int) -> float:
+    """Return the side, in pixels of the picture, of the square that a matrix (2, 3) maps to a crop of `size` pixels."""
+    return size / math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
 def warp(
     picture: np.ndarray,
     matrix: np.ndarray,

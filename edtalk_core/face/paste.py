@@ -266,6 +266,20 @@ def _shift_origin(matrix: np.ndarray, origin: tuple[int, int]) -> np.ndarray:
     return np.concatenate([matrix[:, :2], (matrix[:, :2] @ np.asarray(origin) + matrix[:, 2])[:, None]], axis=1)
 
 
+def fade_towards_border(
+    matrix: np.ndarray, source_size: tuple[int, int], crop_size: int, size: int, width: float
+) -> np.ndarray:
+    """Return (size, size) float32 over a crop: 0 at its border, rising to 1 over `width`, a share of its side.
+
+    Sides of the crop that lie entirely outside the picture of `source_size` (width, height) do not count as border.
+    """
+    import cv2
+
+    to_canvas = rescale(_check_matrix(matrix), _CANVAS / crop_size)
+    fade = _border_mask(to_canvas, *source_size, width * _CANVAS)
+    return cv2.resize(fade, (size, size), interpolation=cv2.INTER_AREA if size < _CANVAS else cv2.INTER_LINEAR)
+
+
 def _border_mask(to_canvas: np.ndarray, width: int, height: int, soft: float) -> np.ndarray:
     """Return a mask (_CANVAS, _CANVAS) float32, 0 at the canvas's outermost pixels and rising inwards.
 

@@ -169,6 +169,8 @@ def test_animate_at_another_size(capsys, tmp_path, tiny_bundle, motion_file):
     arguments = ("--motion", motion_file, "-o", output, "--model", tiny_bundle)
     assert run("animate", PORTRAIT, *arguments, "--size", "100") == 0
     assert ", 100x100\n" in capsys.readouterr().out
+    assert run("animate", PORTRAIT, *arguments, "--whole") == 0
+    assert ", 512x512\n" in capsys.readouterr().out
     assert run("animate", PORTRAIT, *arguments, "--size", "huge") == 2
     assert "own:LARGEST" in capsys.readouterr().err
 

@@ -193,6 +193,23 @@ def shift_between(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tup
     return min(shifts, key=lambda shift: np.abs(smooth[0] - np.roll(smooth[1], shift, (0, 1)))[inside].mean())
 
 
+@pytest.mark.parametrize(("size", "side"), [("model", 32), ("own", 125), (80, 80)])
+def test_mouths_of_any_size_are_pasted_in_the_same_place(model, frames, path, lips, size, side, monkeypatch):
+    sides = []
+    composite = PasteBack.composite
+
+    def watched(self, picture, mouth, **options):
+        sides.append(len(mouth))
+        return composite(self, picture, mouth, **options)
+
+    monkeypatch.setattr(PasteBack, "composite", watched)
+    dubbed = list(dub_pictures(model, frames, path, lips, size=size))
+    assert sides == pytest.approx([side] * 10, abs=25 if size == "own" else 0)
+    for picture, original, mask in zip(dubbed, frames, masks(path), strict=True):
+        outside = np.ones(picture.shape[:2], bool) if mask is None else mask == 0
+        assert np.array_equal(picture[outside], original[outside])
+
+
 def test_pictures_come_and_go(model, path, lips):
     """However long the video is, no more pictures wait than are rendered together."""
     alive: list[weakref.ref[np.ndarray]] = []
@@ -520,6 +537,13 @@ def test_the_command_says_what_it_did(capsys, tmp_path, tiny_bundle, video, monk
     assert "dubbed: 10 frames, 2 without the face" in printed.out
     assert "sound is cut off" in printed.err
     assert (tmp_path / "video_speech.mp4").is_file()
+
+
+def test_the_command_at_the_size_of_the_face(capsys, tmp_path, tiny_bundle, video):
+    arguments = ["dub", str(video), str(SPEECH), "--model", str(tiny_bundle), "-o", str(tmp_path / "out.mp4")]
+    assert main([*arguments, "--size", "own"]) == 0
+    assert main([*arguments, "--size", "9000"]) == 2
+    assert "32 to 2048" in capsys.readouterr().err
 
 
 def test_the_command_as_json(capsys, tmp_path, tiny_bundle, video):

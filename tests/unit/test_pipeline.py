@@ -117,6 +117,15 @@ def test_the_size_of_the_video(talk, size, expected):
     assert result.size == VideoReader(result.path).size == (expected, expected)
 
 
+def test_the_whole_picture_moves(model, tmp_path):
+    picture = read_picture(PORTRAIT)
+    result = animate(model, picture, None, tmp_path / "out.mp4", motion=some_motion(2), whole=True, size="own")
+    assert result.size == VideoReader(result.path).size == (512, 512)
+    shown = [frame.astype(int) for _, frame in VideoReader(result.path)]
+    assert len(shown) == 2
+    assert np.abs(shown[1] - picture)[:, -40:].mean() < 3  # beside the crop, but for the video's compression
+
+
 def test_lips_follow_the_sound_and_the_rest_stays(talk, short_sound):
     result = talk(short_sound)
     assert result.sources == {"lip": "audio", "pose": "own", "expression": "own"}
