@@ -11,6 +11,8 @@ SHOWS = 300
 """Height of what a node shows: a picture, or a player."""
 TELLS = 100
 """Height of what a node says of its progress."""
+WORKS = 350
+"""Height of the picture of a node that tells its progress as well."""
 PLAYS = 440
 """Height of a video that plays, below the sentence that says where it was saved: the oldest editors need the most."""
 
@@ -346,7 +348,7 @@ STABLE_DIFFUSION = Workflow(
             290,
             (
                 Group(
-                    "5. Mouth and head follow the sound",
+                    "5. Mouth and head motion",
                     MOTION,
                     (
                         ENCODE_NODE,
@@ -590,7 +592,7 @@ PASTE_BACK = Workflow(
                                 "pose": "idle.pose",
                                 "audio": "heard.audio",
                             },
-                            shows=SHOWS,
+                            shows=WORKS,
                         ),
                         Node(
                             "upscaler",
@@ -617,18 +619,29 @@ PASTE_BACK = Workflow(
             ),
         ),
         Column(
-            380,
+            290,
             (
                 Group(
-                    "5. Paste back and save",
+                    "5. Paste back",
                     RENDER,
                     (
                         Node(
                             "paste",
                             "EDTalkPasteBack",
                             {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
-                            shows=SHOWS,
+                            shows=WORKS,
                         ),
+                    ),
+                ),
+            ),
+        ),
+        Column(
+            290,
+            (
+                Group(
+                    "6. Save",
+                    RENDER,
+                    (
                         Node(
                             "create",
                             "CreateVideo",
@@ -663,6 +676,7 @@ def person(
                     "EDTalkLoadPortrait",
                     {"model": "model.model", "image": image},
                     {"face": number - 1},
+                    shows=TELLS,
                 ),
             ),
         ),
@@ -702,7 +716,7 @@ def person(
                         "lip": f"lip{number}.lip",
                         "audio": f"heard{number}.audio",
                     },
-                    shows=SHOWS,
+                    shows=WORKS,
                 ),
                 Node(
                     f"paste{number}",
@@ -772,7 +786,7 @@ TWO_PEOPLE = Workflow(
         Column(270, (FIRST[2],)),
         Column(270, (SECOND[2],)),
         Column(
-            350,
+            250,
             (
                 Group(
                     "3. Run",

@@ -39,6 +39,11 @@ MEASURE = """tolerance => {
         for (const other of groups.slice(index + 1))
             if (overlap(group, other)) problems.push(`group ${group.name} overlaps ${other.name}`);
     });
+    const context = document.createElement("canvas").getContext("2d");
+    for (const {title, size: [width], font_size: height} of graph.groups) {
+        context.font = `${height}px ${LiteGraph.GROUP_FONT}`;
+        if (context.measureText(title).width > width - height) problems.push(`the title of group ${title} is too wide`);
+    }
     for (const node of graph.nodes.map(onCanvas)) {
         for (const group of groups.filter(group => overlap(node, group)))
             if (node.left < group.left - tolerance || node.right > group.right + tolerance ||
@@ -54,7 +59,7 @@ LAYOUT_MS = 1000
 
 
 def layout_problems(editor: FrontEnd) -> list[str]:
-    """Descriptions of nodes that overlap or extend beyond their group; empty if there are none.
+    """Descriptions of nodes that overlap or extend beyond their group, and of titles that do; empty if there are none.
 
     Always empty for an editor that the templates are not laid out for.
     """
