@@ -29,6 +29,8 @@ from templates import WORKFLOWS, provide_models, read_workflow, use_example_for_
 
 SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
+SMALL = {"width": 640, "height": 360}
+"""Size of the page while a workflow runs: without a graphics card, a large one takes half the processor."""
 HEADINGS = ("ComfyUI", "front end", "renderer", "template", "seconds", "result", "overlaps", "screenshot")
 
 
@@ -81,21 +83,30 @@ def look(editor: FrontEnd, target: Target, renderer: str, path: Path, out: Path)
     editor.load(workflow)
     use_example_for_checkpoint(editor)
     editor.fit()
-    before = len(layout_problems(editor))
+    before = layout_problems(editor)
+    size = dict(editor.page.viewport_size)
     began = time.monotonic()
-    run = editor.run(SECONDS)
+    run = editor.run(SECONDS, lambda: resize(editor, SMALL))
+    resize(editor, size)
     seconds = time.monotonic() - began
     if run.status == "success":
         result = "; ".join(results(editor, run))
     else:
         result = f"{run.status}: {run.error.get('exception_message', '')}".replace("\n", " ")
     editor.fit()
-    after = len(layout_problems(editor))
+    after = layout_problems(editor)
+    overlaps = f"{len(before)}, {len(after)}" + "".join(f"; {problem}" for problem in (*before, *after))
     problems = [*editor.dialogs(), *editor.problems]
     result += f"; {len(problems)} complaints: {problems[0]}".replace("\n", " ") if problems else ""
     picture = f"{target.label}-{renderer}-{path.stem}.png"
     editor.page.screenshot(path=out / picture)
-    return Row(target, renderer, path.stem, seconds, result, f"{before}, {after}", picture)
+    return Row(target, renderer, path.stem, seconds, result, overlaps, picture)
+
+
+def resize(editor: FrontEnd, size: dict[str, int]) -> None:
+    """Give the page a size, unless it has it."""
+    if editor.page.viewport_size != size:
+        editor.page.set_viewport_size(size)
 
 
 def results(editor: FrontEnd, run: Run) -> Iterator[str]:

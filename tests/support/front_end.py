@@ -27,7 +27,7 @@ RUN_BUTTON = ", ".join(
     )
 )
 READY = "() => window.app?.graph && window.app.vueAppReady && window.app.extensionManager?.workflow?.activeWorkflow"
-LOAD_SECONDS = 120
+LOAD_SECONDS = 300
 EXPECTED_ERRORS = ("/api/userdata/", "/api/view?filename=&")
 """Parts of URLs that fail in normal operation: unsaved settings, the sound of a node without one."""
 
@@ -62,6 +62,15 @@ BRING_INTO_VIEW = """id => {
     canvas.setDirty(true, true);
 }"""
 PREVIEW_SECONDS = 20
+COLLECT_ENDED = """() => {
+    if (window.endedPrompts) return;
+    window.endedPrompts = new Set();
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+        window.app.api.addEventListener(end, ({detail}) => window.endedPrompts.add(detail.prompt_id));
+}"""
+"""Script that collects the ids of prompts whose end the page has been told."""
+END_SECONDS = 600
+"""Time within which a busy page has handled all messages of a run."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +162,11 @@ class FrontEnd:
         return self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
 
     def run(self, seconds: float, watch: Callable[[], None] | None = None) -> Run:
-        """Press Run and wait for the end; `watch` is called repeatedly meanwhile.
+        """Press Run and wait until the page shows the end; `watch` is called repeatedly meanwhile.
 
         Raises RuntimeError when the prompt is not queued, TimeoutError after `seconds`.
         """
+        self.page.evaluate(COLLECT_ENDED)
         with self.page.expect_response(
             lambda answer: answer.url.endswith("/api/prompt") and answer.request.method == "POST", timeout=60_000
         ) as response_info:
@@ -173,6 +183,7 @@ class FrontEnd:
                 watch()
             # The page's own events are handled while Playwright waits.
             self.page.wait_for_timeout(100)
+        self.page.wait_for_function("id => window.endedPrompts.has(id)", arg=prompt_id, timeout=END_SECONDS * 1000)
         return run_of(self.server, prompt_id)
 
 

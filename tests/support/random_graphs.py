@@ -29,8 +29,8 @@ WRONG_GRAPH = 0.3
 """Probability of a graph with mistakes."""
 WRONG_VALUE, WRONG_LINK, MISSING = 0.05, 0.05, 0.03
 """Probabilities, per input of such a graph, of a value out of range, a link of another type, and a missing value."""
-EDGE = 0.1
-"""Probability that a number is a limit of its range."""
+DEFAULT, EDGE = 0.3, 0.1
+"""Probabilities that a number or choice is the default, and that a number is a limit of its range."""
 OPTIONAL_LINK = 0.4
 REUSED_NODE = 0.6
 """Probability of linking an existing output instead of adding a node."""
@@ -212,7 +212,9 @@ class RandomGraph:
         if name == "file":
             return self._usual((PRESET if kind == "EDTalkLoadPreset" else MOTION, *details["options"]))
         if type_ == "COMBO":
-            return self.random.choice(details["options"])
+            options = details["options"]
+            default = details.get("default", options[0])
+            return default if self.random.random() < DEFAULT else self.random.choice(options)
         if type_ == "BOOLEAN":
             return self.random.random() < 0.5
         if type_ == "STRING":
@@ -220,6 +222,8 @@ class RandomGraph:
         least, most = details["min"], details["max"]
         most = min(most, LARGEST.get(name, most))
         least = max(least, -LARGEST.get(name, -least))
+        if self.random.random() < DEFAULT:
+            return max(least, min(most, details["default"]))
         if self.random.random() < EDGE:
             return self.random.choice((least, most))
         if type_ == "INT":
