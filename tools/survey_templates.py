@@ -1,6 +1,6 @@
 """Run every template in every ComfyUI, front end and renderer, and tell in a table what an artist sees.
 
-    python tools/survey_templates.py [WORKFLOW ...] [--only TEXT] [--out FOLDER]
+    python tools/survey_templates.py [WORKFLOW ...] [--only TEXT] [--frames NUMBER] [--out FOLDER]
 
 COMFYUI_PATH, COMFYUI_PYTHON and COMFYUI_FRONT_ENDS name what there is, as for the tests (CONTRIBUTING.md). Each row
 says how long the template took from Run to the end, whether its result shows and plays on the node, how many nodes
@@ -31,6 +31,11 @@ SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
 SMALL = {"width": 640, "height": 360}
 """Size of the page while a workflow runs: without a graphics card, a large one takes half the processor."""
+SHORTEN = """frames => {
+    for (const node of window.app.graph.nodes.filter(node => node.type.startsWith("EDTalkRender")))
+        for (const [name, value] of [["length", "frames"], ["frames", frames]])
+            node.widgets.find(widget => widget.name === name).value = value;
+}"""
 HEADINGS = ("ComfyUI", "front end", "renderer", "template", "seconds", "result", "overlaps", "screenshot")
 
 
@@ -59,7 +64,7 @@ def line(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def survey(target: Target, renderers: list[str], workflows: list[Path], out: Path) -> Iterator[Row]:
+def survey(target: Target, renderers: list[str], workflows: list[Path], frames: int | None, out: Path) -> Iterator[Row]:
     """The rows of one ComfyUI and front end."""
     with tempfile.TemporaryDirectory() as folder:
         server = ComfyServer(target.place.find(), Path(folder, "base"), target.front_end_root())
@@ -68,12 +73,12 @@ def survey(target: Target, renderers: list[str], workflows: list[Path], out: Pat
             for renderer in renderers:
                 with open_front_end(server, renderer) as editor:
                     for path in workflows:
-                        yield look(editor, target, renderer, path, out)
+                        yield look(editor, target, renderer, path, frames, out)
         finally:
             server.stop()
 
 
-def look(editor: FrontEnd, target: Target, renderer: str, path: Path, out: Path) -> Row:
+def look(editor: FrontEnd, target: Target, renderer: str, path: Path, frames: int | None, out: Path) -> Row:
     """Open a template, press Run, and look at what is there."""
     server = editor.server
     server.post("/free", {"unload_models": True, "free_memory": True})
@@ -82,6 +87,8 @@ def look(editor: FrontEnd, target: Target, renderer: str, path: Path, out: Path)
     provide_models(workflow, server)
     editor.load(workflow)
     use_example_for_checkpoint(editor)
+    if frames is not None:
+        editor.page.evaluate(SHORTEN, frames)
     editor.fit()
     before = layout_problems(editor)
     size = dict(editor.page.viewport_size)
@@ -127,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW", help='start of a name, such as "01"; default: all')
     parser.add_argument("--only", default="", metavar="TEXT", help='part of an editor\'s id, such as "1.49.6-nodes2"')
+    parser.add_argument("--frames", type=int, metavar="NUMBER", help="render only so many; default: all, as it ships")
     parser.add_argument("--out", type=Path, default=ROOT / "out/survey", metavar="FOLDER")
     options = parser.parse_args()
     workflows = [path for path in WORKFLOWS if path.stem.startswith(tuple(options.workflows or [""]))]
@@ -143,7 +151,7 @@ def main() -> None:
         write(line(HEADINGS) + line(("---",) * len(HEADINGS)))
         for target in targets():
             renderers = [name for name in RENDERERS if options.only in f"{target.label}-{name}"]
-            for row in survey(target, renderers, workflows, options.out) if renderers else ():
+            for row in survey(target, renderers, workflows, options.frames, options.out) if renderers else ():
                 write(line(row.cells()))
 
 

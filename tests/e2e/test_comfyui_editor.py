@@ -1,4 +1,4 @@
-"""Workflows in ComfyUI's own editor, in a browser: those that ship, and those that older versions of the pack saved."""
+"""Workflows and blueprints in ComfyUI's own editor, in a browser: those that ship, and those of older versions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from videos import mouth_motion, read_video
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 SAVED = sorted((ROOT / "tests/data/workflows").glob("*/*.json"))
 WITH_UPSCALER = [path for path in WORKFLOWS if "UpscaleModelLoader" in path.read_text(encoding="utf-8")]
 SECONDS = 1800
@@ -34,6 +35,30 @@ SET_WIDGETS = """([id, values]) => {
     for (const widget of window.app.graph.getNodeById(id).widgets)
         if (widget.name in values) widget.value = values[widget.name];
 }"""
+LOADERS = {
+    "IMAGE": ("LoadImage", {"image": "portrait.jpg"}),
+    "AUDIO": ("LoadAudio", {"audio": "short.wav"}),
+    "VIDEO": ("LoadVideo", {"file": "edtalk_generated.mp4"}),
+}
+"""Type of a socket -> node that loads such a file, and its settings."""
+COMPLETE_BLUEPRINT = """loaders => {
+    const graph = window.app.graph, [blueprint] = graph.nodes;
+    const add = (type, settings, x) => {
+        const node = LiteGraph.createNode(type);
+        graph.add(node);
+        node.pos = [blueprint.pos[0] + x, blueprint.pos[1]];
+        for (const widget of node.widgets) if (widget.name in settings) widget.value = settings[widget.name];
+        return node;
+    };
+    blueprint.inputs.forEach((input, slot) => {
+        if (input.widget) return;
+        const node = add(...loaders[input.type], -400 * (slot + 1));
+        node.connect(node.outputs.findIndex(output => output.type === input.type), blueprint, slot);
+    });
+    const save = add("SaveVideo", {filename_prefix: "video/blueprint"}, 500);
+    blueprint.connect(blueprint.outputs.findIndex(output => output.type === "VIDEO"), save, 0);
+}"""
+"""Script that loads a file for each socket of the graph's only node, and saves its video."""
 LIVE_PICTURES = """() => [...document.querySelectorAll(".edtalk-live-preview img")]
     .filter(image => image.checkVisibility() && image.naturalWidth > 0).map(image => image.src)"""
 
@@ -142,6 +167,29 @@ def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServ
     for path in videos:
         check_video(path)
     check_shown(opened, server, run)
+
+
+@pytest.mark.any_renderer
+@pytest.mark.parametrize("blueprint", BLUEPRINTS, ids=lambda path: path.stem)
+def test_a_blueprint_from_the_search_runs(blueprint: Path, editor: FrontEnd, server: ComfyServer):
+    try:
+        server.get("/global_subgraphs")
+    except urllib.error.HTTPError:
+        pytest.skip("this ComfyUI has no blueprints")
+    page = editor.page
+    editor.load({"nodes": [], "links": [], "version": 0.4})
+    page.mouse.dblclick(700, 500)
+    page.locator("input:focus").fill(blueprint.stem)
+    page.locator("[data-testid=result-item], .p-autocomplete-option").filter(has_text=blueprint.stem).first.click()
+    page.mouse.click(700, 500)  # where the newest front end puts the node down
+    page.wait_for_function("() => window.app.graph.nodes.length === 1")
+    page.evaluate(COMPLETE_BLUEPRINT, LOADERS)
+    run = editor.run(SECONDS)
+    assert run.status == "success", run.error.get("exception_message")
+    (save,) = (str(node["id"]) for node in editor.nodes() if node["type"] == "SaveVideo")
+    check_video(server.file(run.outputs[save]["images"][0]))
+    check_shown(editor, server, run)
+    complain_not(editor)
 
 
 @pytest.mark.any_renderer
