@@ -36,7 +36,9 @@ SECONDS = 600
 """Until the template that has not ended counts as hung."""
 TALK = next(path.stem for path in WORKFLOWS if re.match(r"(\d+ )?talk\b", path.stem, re.IGNORECASE))
 """The template that is filmed; in the browser its card has this name."""
+LOADED = "() => document.querySelector('video')?.readyState >= 2"
 PLAY = "() => document.querySelector('video').play()"
+PLAYS = "() => document.querySelector('video').currentTime > 1"
 TOGGLE_APP = "() => window.app.extensionManager.command.execute('Comfy.ToggleLinear')"
 APP_TOUR = "[data-testid=coach-landing]"
 """The offer of a tour, at the first app that is opened in newer front ends; Escape declines it."""
@@ -89,10 +91,12 @@ def film(editor: FrontEnd) -> Film:
             made.take("Click 3: Run")
 
     run_to_end(editor, watch)
+    page.wait_for_function(LOADED)
     made.take("The video is on the node", 2)
     # The editor starts no video by itself.
     page.evaluate(PLAY)
-    made.take("It plays", 2)
+    page.wait_for_function(PLAYS)
+    made.take("It plays", 0)
     return made
 
 
