@@ -14,7 +14,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ def bench(
     batch: int = 4,
     repeats: int = 7,
     frames: int = 100,
+    larger: Sequence[int] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a model on its device; returns JSON-serialisable values.
@@ -60,14 +62,16 @@ def bench(
         repeats: number of measurements of each time. They are taken in turns, so that other load on the machine affects
             all of them alike.
         frames: number of frames to stream for the peak memory.
+        larger: sizes of frames above the model's to measure as well; the last is that of the peak memory.
         progress: called after each round of repeats; it cancels by raising.
 
     Returns:
         `model`, `machine`, `precision`, `batch`, `repeats`: the conditions. `milliseconds_per_frame`: `encode` (a
         portrait), `read` (motion weights of a driver), `render` and `render_changing` (constant expression, or a new
-        one every frame), `floor`, each with `median` and `best`. `ratio`: `render_to_floor`, `changing_to_constant`,
-        each with the `median` of the rounds' ratios and the ratio of the `best` times. `gflop_per_frame`: operations of
-        `render` and `render_changing`. `memory_mib`: before and peak while streaming `frames` frames.
+        one every frame), `render_1024` and the like (constant expression), `floor`, each with `median` and `best`.
+        `ratio`: `render_to_floor`, `changing_to_constant`, `render_1024_to_render` and the like, each with the `median`
+        of the rounds' ratios and the ratio of the `best` times. `gflop_per_frame`: operations of `render` and
+        `render_changing`. `memory_mib`: before and peak while streaming `frames` frames.
 
     Raises ArgumentError for numbers that are too small or an unknown precision.
     """
@@ -79,7 +83,11 @@ def bench(
     with torch.inference_mode():
         portrait = model.encode_portrait(images[:1])
     renderer = Renderer(model, portrait, precision=precision, batch=batch)
-    memory = _memory(renderer, portrait, frames)
+    renderers = {
+        f"render_{size}": Renderer(model, portrait, precision=renderer.precision, batch=batch, size=size)
+        for size in larger
+    }
+    memory = _memory([renderer, *renderers.values()][-1], portrait, frames)
 
     constant = _motion(portrait, batch, changing=False)
     changing = _motion(portrait, batch, changing=True)
@@ -87,8 +95,9 @@ def bench(
     tasks: dict[str, Callable[[], object]] = {
         "encode": torch.inference_mode()(lambda: model.encode_portrait(images[:1])),
         "read": torch.inference_mode()(lambda: model.read_weights(images)),
-        "render": lambda: list(renderer.stream(constant)),
-        "render_changing": lambda: list(renderer.stream(changing)),
+        "render": partial(_consume, renderer, constant),
+        "render_changing": partial(_consume, renderer, changing),
+        **{name: partial(_consume, enlarging, constant) for name, enlarging in renderers.items()},
         "floor_batch": floor.all_frames_at_once,
         "floor_single": floor.frame_by_frame,
     }
@@ -132,10 +141,16 @@ def bench(
         "ratio": {
             "render_to_floor": ratio("render", "floor"),
             "changing_to_constant": ratio("render_changing", "render"),
+            **{f"{name}_to_render": ratio(name, "render") for name in renderers},
         },
         "gflop_per_frame": {name: round(value, 3) for name, value in work.items()},
         "memory_mib": memory,
     }
+
+
+def _consume(renderer: Renderer, motion: Motion) -> None:
+    for _ in renderer.stream(motion):
+        pass
 
 
 class Convolution(NamedTuple):
@@ -246,8 +261,7 @@ def _memory(renderer: Renderer, portrait: Portrait, frames: int) -> dict[str, st
         before: int | None = backend.memory_allocated(renderer.device)
     else:
         before = _resident_after_reset()
-    for _ in renderer.stream(_motion(portrait, frames, changing=True)):
-        pass
+    _consume(renderer, _motion(portrait, frames, changing=True))
     peak = backend.max_memory_allocated(renderer.device) if on_accelerator else _peak_resident()
     return {
         "of": "accelerator" if on_accelerator else "process",

@@ -11,7 +11,9 @@ It holds for any checkpoint: there is nothing to train.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -96,8 +98,7 @@ class Detail:
     def __init__(self, portraits: Tensor, coarse: Tensor, still: np.ndarray | None = None) -> None:
         self._coarse = coarse
         self._still = None if still is None else torch.from_numpy(still).to(coarse.device, torch.float32)
-        taps = portraits.new_tensor([-_SOFT_SAMPLING, 1 + 2 * _SOFT_SAMPLING, -_SOFT_SAMPLING])
-        self._fine = _filter(portraits, taps)
+        self._fine = _filter(portraits, (-_SOFT_SAMPLING, 1 + 2 * _SOFT_SAMPLING, -_SOFT_SAMPLING))
         if self._still is not None:  # Where nothing moves, nothing is sampled between pixels.
             free = F.interpolate(self._still[None, None], size=portraits.shape[-2:], mode="bilinear")
             self._fine = portraits + free * (self._fine - portraits)
@@ -106,17 +107,16 @@ class Detail:
         """Images (B,3,S,S) of the generator and its finest raw flow (B,3,S,S) -> images (B,3,N,N), not clamped."""
         if images.device.type != "cpu":
             return self._add(images, flow, self._coarse, self._fine)
+        result = images.new_empty(len(images), *self._fine.shape[1:])
         # One by one, what is computed of a frame stays in the cache.
-        rows = [slice(row, row + 1) for row in range(len(images))]
-        only = len(self._fine) == 1
-        return torch.cat(
-            [
-                self._add(images[row], flow[row], *(x if only else x[row] for x in (self._coarse, self._fine)))
-                for row in rows
-            ]
-        )
+        for number in range(len(images)):
+            row = slice(number, number + 1)
+            own = slice(None) if len(self._fine) == 1 else row
+            self._add(images[row], flow[row], self._coarse[own], self._fine[own], result[row])
+        return result
 
-    def _add(self, images: Tensor, flow: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
+    def _add(self, images: Tensor, flow: Tensor, coarse: Tensor, fine: Tensor, result: Tensor | None = None) -> Tensor:
+        """As `add`, written to `result` (B,3,N,N) if there is one."""
         resolution, size = images.shape[-1], fine.shape[-1]
         shift = torch.tanh(flow[:, :2]) + _mismatch(resolution, flow.device)
         if self._still is not None:
@@ -125,27 +125,34 @@ class Detail:
         warped = _sample(coarse, places)
         change = (images.clamp(-1, 1) - warped)[..., _RIM:-_RIM, _RIM:-_RIM]
         change = F.pad(change, (_RIM, _RIM, _RIM, _RIM), mode="replicate")
-        images = warped + change
-        trust = _trust(warped, change, places)
         broad = _blur(change, _CHANGE_RADIUS)
+        trust = _trust(warped, broad, places)
+        sharpened = _sharpened(warped, change, broad, trust)
         if self._still is not None:
             trust, broad = 1 - self._still * (1 - trust), broad * self._still
-        sharpened = _sharpened(images, warped, trust)
         both = torch.cat([torch.lerp(sharpened, broad, trust), trust, shift], dim=1)
         enlarged = F.interpolate(both, size=(size, size), mode="bilinear", align_corners=False)
-        detailed = _sample(fine, enlarged[:, 4:] + _pixel_centres(size, flow.device))
-        return torch.addcmul(enlarged[:, :3], enlarged[:, 3:4], detailed)
+        detailed = _sample(fine, enlarged[:, 4:].add_(_pixel_centres(size, flow.device)))
+        return torch.addcmul(enlarged[:, :3], enlarged[:, 3:4], detailed, out=result)
 
 
-def _trust(warped: Tensor, change: Tensor, places: Tensor) -> Tensor:
-    """How far frames (B,3,S,S) that differ from the warped portrait by `change` show the same: (B,1,S,S), 0 to 1."""
-    error = _blur(_blur(change, 1.0).square().mean(1, keepdim=True), _TRUST_RADIUS)
+def _trust(warped: Tensor, broad: Tensor, places: Tensor) -> Tensor:
+    """How far frames that differ from the warped portrait (B,3,S,S) by `broad` show the same: (B,1,S,S), 0 to 1."""
     grey = warped.mean(1, keepdim=True)
-    mean, square = _blur(torch.cat([grey, grey.square()], dim=1), _TRUST_RADIUS).chunk(2, dim=1)
+    moments = torch.cat([broad.square().mean(1, keepdim=True), grey, grey.square()], dim=1)
+    # At half the resolution, as trust is smooth.
+    moments = torch.cat([_halve(moments), _area_ratio(_halve(places))], dim=1)
+    error, mean, square, area = _blur(moments, _TRUST_RADIUS / 2).split(1, dim=1)
     contrast = (square - mean.square()).clamp_(min=0)
     trust = 1 / (1 + (error / (_NOISE**2 + _CONTRAST**2 * contrast)).square())
-    area = _area_ratio(places)
-    return trust * _smoothstep(area, *_STRETCH) * (1 - _smoothstep(area, *_SQUEEZE))
+    trust = trust * _smoothstep(area, *_STRETCH) * (1 - _smoothstep(area, *_SQUEEZE))
+    return F.interpolate(trust, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _halve(x: Tensor) -> Tensor:
+    """Means of blocks of 2x2 pixels: (B,C,H,W) -> (B,C,H/2,W/2)."""
+    x = x[..., ::2, :] + x[..., 1::2, :]
+    return (x[..., ::2] + x[..., 1::2]) / 4
 
 
 def _area_ratio(places: Tensor) -> Tensor:
@@ -156,18 +163,20 @@ def _area_ratio(places: Tensor) -> Tensor:
     along_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     area = along_x[:, :1] * along_y[:, 1:] - along_x[:, 1:] * along_y[:, :1]
     # Differences at the edges are one-sided.
-    area = F.pad(area[..., 1:-1, 1:-1], (1, 1, 1, 1), mode="replicate")
-    return _blur(area, 1.0)
+    return F.pad(area[..., 1:-1, 1:-1], (1, 1, 1, 1), mode="replicate")
 
 
-def _sharpened(images: Tensor, warped: Tensor, trust: Tensor) -> Tensor:
-    """Images sharpened as much as the warped portrait is sharper than they where it is trusted; (B,3,S,S)."""
-    fine = images - _blur(images, 1.0)
-    portrait_fine = warped - _blur(warped, 1.0)
+def _sharpened(warped: Tensor, change: Tensor, broad: Tensor, trust: Tensor) -> Tensor:
+    """Frames, sharpened as much as the warped portrait is sharper than they where it is trusted; (B,3,S,S).
+
+    `change`: what frames are beyond the warped portrait; `broad`: the same, blurred by _CHANGE_RADIUS.
+    """
+    portrait_fine = warped - _blur(warped, _CHANGE_RADIUS)
+    fine = portrait_fine + change - broad
     dims = (1, 2, 3)
     ratio = (trust * portrait_fine.square()).sum(dims) / (trust * fine.square()).sum(dims).clamp(min=1e-6)
     gain = ratio.sqrt().clamp(1.0, _MOST_SHARPENING)[:, None, None, None]
-    return images + (gain - 1) * fine
+    return torch.addcmul(warped + change, gain - 1, fine)
 
 
 def _sample(source: Tensor, places: Tensor) -> Tensor:
@@ -183,23 +192,24 @@ def _smoothstep(x: Tensor, low: float, high: float) -> Tensor:
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
     """Blur (B,C,H,W) by a Gaussian; the border repeats."""
-    return _filter(x, _gaussian(sigma, x.device))
+    reach = max(1, round(2.5 * sigma))
+    weights = [math.exp(-0.5 * (tap / sigma) ** 2) for tap in range(-reach, reach + 1)]
+    return _filter(x, [weight / sum(weights) for weight in weights])
 
 
-def _filter(x: Tensor, taps: Tensor) -> Tensor:
-    """Convolve (B,C,H,W) with the same taps along both axes; the border repeats."""
-    channels, reach = x.shape[1], len(taps) // 2
-    row = taps.expand(channels, 1, 1, -1)
-    x = F.conv2d(F.pad(x, (reach, reach, reach, reach), mode="replicate"), row, groups=channels)
-    return F.conv2d(x, row.mT, groups=channels)
-
-
-@cache
-def _gaussian(sigma: float, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        reach = max(1, round(2.5 * sigma))
-        taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=device) / sigma) ** 2)
-        return taps / taps.sum()
+def _filter(x: Tensor, taps: Sequence[float]) -> Tensor:
+    """Filter (B,C,H,W) along both axes with the same symmetric taps; the border repeats."""
+    reach = len(taps) // 2
+    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
+    # Sums of shifted views: oneDNN's depthwise convolutions of a few channels take three to ten times as long.
+    for dim in (2, 3):
+        length = x.shape[dim] - 2 * reach
+        result = x.narrow(dim, reach, length) * taps[reach]
+        for tap in range(reach):
+            pair = x.narrow(dim, tap, length) + x.narrow(dim, 2 * reach - tap, length)
+            result.add_(pair, alpha=taps[tap])
+        x = result
+    return x
 
 
 @cache

@@ -16,13 +16,16 @@ def add_parser(subparsers: Subparsers) -> None:
         help="measure speed and memory, as JSON",
         description="Measure a model on this machine and print JSON: milliseconds a frame for encoding a portrait, "
         "reading a driver's weights, rendering with a constant and with a changing expression, and for the same "
-        "convolutions alone (the floor), with the ratios; floating-point operations; peak memory. --model edtalk and "
-        "--model lip_pose select the published sizes with random weights, which need no file.",
+        "convolutions alone (the floor), with the ratios; of larger frames; floating-point operations; peak memory. "
+        "--model edtalk and --model lip_pose select the published sizes with random weights, which need no file.",
     )
     add_model_options(parser)
     parser.add_argument("--batch", type=int, default=4, help="frames computed together (default: 4)")
     parser.add_argument("--repeats", type=int, default=7, help="number of measurements of each time (default: 7)")
     parser.add_argument("--frames", type=int, default=100, help="frames to stream for the peak memory (default: 100)")
+    parser.add_argument(
+        "--larger", type=int, nargs="+", default=[], metavar="PIXELS", help="sizes above the model's to render as well"
+    )
     add_progress_option(parser)
     parser.set_defaults(run=run)
 
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
             batch=args.batch,
             repeats=args.repeats,
             frames=args.frames,
+            larger=args.larger,
             progress=bars.stage("measuring"),
         )
     print_json(result)

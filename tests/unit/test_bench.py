@@ -43,6 +43,14 @@ class Convolved(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
+def test_larger_frames_are_measured_beside_the_model_s():
+    result = bench(small_model(), precision="fp32", batch=2, repeats=2, frames=3, larger=[48, 96])
+    assert set(result["milliseconds_per_frame"]) == {*TIMES, "render_48", "render_96"}
+    assert {"render_48_to_render", "render_96_to_render"} < set(result["ratio"])
+    with pytest.raises(ArgumentError, match="32 to 2048"):
+        bench(small_model(), larger=[16])
+
+
 @pytest.mark.parametrize("expression", [0, 4], ids=["lip-pose", "edtalk"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_figure_is_there_and_plausible(precision: str, expression: int):
