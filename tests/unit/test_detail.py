@@ -44,7 +44,7 @@ def likeness(a: Tensor, b: Tensor) -> float:
 def test_a_frame_that_shows_the_portrait_is_the_portrait_at_its_own_resolution(portrait):
     frame = detail_of(portrait).add(resize(portrait, S), flow_of())
     assert likeness(fine(frame), fine(portrait)) > 0.97
-    assert float((frame - portrait).square().mean().sqrt()) < 0.06  # the finest octave is sharpened for sampling
+    assert float((frame - portrait).square().mean().sqrt()) < 0.07  # the finest octave is sharpened for sampling
 
 
 def test_detail_moves_with_the_flow(portrait):
