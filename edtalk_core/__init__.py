@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .media.video import VideoReader, resample_frames
     from .media.video_writer import VideoWriter
     from .model import EDTalk, Portrait
+    from .motion.blinks import Blink
     from .motion.files import load_motion, save_motion
     from .motion.motion import Motion
     from .motion.operations import smooth
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .rendering import FrameRenderer, Renderer
     from .sheets import base_sheet, emotion_sheet
     from .sources.audio import motion_from_audio
+    from .sources.blink import blink_motion
     from .sources.flow import motion_from_flow
     from .sources.idle import idle_motion
     from .sources.text import motion_from_preset, motion_from_timeline
@@ -119,6 +121,7 @@ _NAMES_BY_MODULE = {
         "EDTalk",
         "Portrait",
     ),
+    "motion.blinks": ("Blink",),
     "motion.files": (
         "load_motion",
         "save_motion",
@@ -139,6 +142,7 @@ _NAMES_BY_MODULE = {
         "Renderer",
     ),
     "sources.audio": ("motion_from_audio",),
+    "sources.blink": ("blink_motion",),
     "sources.flow": ("motion_from_flow",),
     "sources.idle": ("idle_motion",),
     "sources.text": (

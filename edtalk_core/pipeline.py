@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .checks import check_number
 from .detail import Size
 from .errors import ArgumentError
 from .face.framing import FaceChoice, PictureCropMode
@@ -18,6 +19,7 @@ from .media.picture import read_picture
 from .media.streams import is_video
 from .media.video import VideoReader, exact_fps
 from .media.video_writer import VideoWriter
+from .motion.blinks import BLINK_RATE, MAX_RATE, Blink
 from .motion.files import load_motion, save_motion
 from .motion.length import result_length
 from .motion.motion import Motion
@@ -26,6 +28,7 @@ from .portrait import portrait_from_picture
 from .progress import StageProgress
 from .rendering import Renderer
 from .sources.assembly import assemble
+from .sources.blink import blink_motion
 from .sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Source, Written, compose, read_recordings
 from .version import __version__
 from .whole import WholeRenderer
@@ -51,7 +54,9 @@ class Animation:
     sources: Mapping[str, str]
     """Source of each track: "own", "audio", "video", "flow", "motion", or the expression as specified."""
     motion: Motion
-    """The rendered motion, with all tracks."""
+    """The rendered motion, with all tracks, and with the blinks."""
+    blinks: tuple[Blink, ...]
+    """The blinks that were added, none where the eyes blink by themselves."""
     precision: str
     """Precision of the computation: "fp32", "bf16" or "fp16"."""
     timings: Mapping[str, float]
@@ -71,6 +76,7 @@ def animate(
     pose: PoseSource | None = None,
     pose_video: str | os.PathLike[str] | None = None,
     expression: str | None = None,
+    blink: float | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     fps: float | None = None,
@@ -104,7 +110,9 @@ def animate(
         pose_video: a video whose head motion is used.
         expression: "own", "video", an emotion with a strength ("happy:0.8"), a preset file, or a timeline as text or
             file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
-        seed: random seed of the pose flow.
+        blink: blinks a minute to add to the expression, 0 for none (see `blink_motion`). By default 17 where the
+            expression is neither a video's nor a motion's, and the model names the base of the lids; else 0.
+        seed: random seed of the pose flow and of blinks.
         temperature: temperature of the pose flow, 0 or more.
         fps: frames per second; by default the motion's, else the model's.
         silence_before: seconds of silence to add before the audio.
@@ -133,8 +141,6 @@ def animate(
     inputs = (portrait, driver, motion, pose_video)
     for target in (output, *([Path(save_motion_to)] if save_motion_to is not None else [])):
         check_not_an_input(target, inputs)
-    if driver is None and motion is None:
-        raise ArgumentError("There is nothing to animate with: pass a sound or a video as driver, or a motion.")
     report = progress or (lambda stage, done, total: None)
 
     drivers = read_drivers(driver, motion, pose_video, silence_before, silence_after)
@@ -143,6 +149,7 @@ def animate(
         "pose": pose_source(pose, drivers, model, seed, temperature),
         "expression": expression_source(expression, drivers),
     }
+    rate_of_blinks = blink_rate(blink, sources["expression"], drivers, model)
     names = {track: source.name for track, source in sources.items()}
     rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
     picture = read_picture(portrait)
@@ -155,13 +162,17 @@ def animate(
         renderer = Renderer(model, encoded, precision=precision, size=size)
         video_size = (renderer.size, renderer.size)
     # Created before the recordings are read, so that an unusable output fails before the work.
-    writer = VideoWriter(output, rate, video_size, drivers.sound, provenance(_settings(sources)))
+    writer = VideoWriter(output, rate, video_size, drivers.sound, provenance(_settings(sources, rate_of_blinks)))
 
     recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
     motions = recordings | compose(model, sources.values(), encoded.own, length, report)
     tracks = {track: motions[source] for track, source in sources.items() if source in motions}
-    rendered_motion = assemble(model, encoded, tracks, length)
+    rendered_motion, blinks = assemble(model, encoded, tracks, length), tuple[Blink, ...]()
+    if rate_of_blinks:
+        rendered_motion, blinks = blink_motion(
+            model, encoded, cropped, rendered_motion, audio=drivers.sound, rate=rate_of_blinks, seed=seed
+        )
     if save_motion_to is not None:
         save_motion(rendered_motion, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
     prepared = time.perf_counter()
@@ -176,6 +187,7 @@ def animate(
         size=video_size,
         sources=names,
         motion=rendered_motion,
+        blinks=blinks,
         precision=renderer.precision,
         timings={"prepare": prepared - started, "render": finished - prepared},
         warnings=tuple([cropped.warning] if cropped.warning else []) + tuple(warnings),
@@ -213,7 +225,12 @@ def read_drivers(
     silence_before: float,
     silence_after: float,
 ) -> Drivers:
-    """Open the drivers of an animation; arguments as in `animate`. Raises EDTalkError for unreadable files."""
+    """Open the drivers of an animation; arguments as in `animate`.
+
+    Raises ArgumentError when there is neither a driver nor a motion, EDTalkError for unreadable files.
+    """
+    if driver is None and motion is None:
+        raise ArgumentError("There is nothing to animate with: pass a sound or a video as driver, or a motion.")
     video, video_seconds, has_sound = None, 0.0, driver is not None
     if isinstance(driver, (str, os.PathLike)) and is_video(driver):
         reader = VideoReader(driver)
@@ -304,9 +321,19 @@ def expression_source(name: str | None, drivers: Drivers) -> Source:
     return Written(name)
 
 
-def _settings(sources: Mapping[str, Source]) -> dict[str, object]:
+def blink_rate(rate: float | None, expression: Source, drivers: Drivers, model: EDTalk) -> float:
+    """Resolve the blinks a minute of `animate(blink=rate)`. Raises ArgumentError for a rate out of range."""
+    if rate is not None:
+        return check_number(rate, "The blink rate", low=0, high=MAX_RATE, unit="blinks a minute")
+    recorded = drivers.motion is not None or isinstance(expression, FromVideo)
+    return 0.0 if recorded or model.bases.lids is None else BLINK_RATE
+
+
+def _settings(sources: Mapping[str, Source], rate_of_blinks: float) -> dict[str, object]:
     """The sources for a video's tags, without folder names, which may be private."""
     settings: dict[str, object] = {track: source.name for track, source in sources.items()}
     settings["expression"] = os.path.basename(sources["expression"].name)
+    if rate_of_blinks:
+        settings["blink"] = rate_of_blinks
     pose = sources["pose"]
     return settings | ({"seed": pose.seed, "temperature": pose.temperature} if isinstance(pose, FromFlow) else {})

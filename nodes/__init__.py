@@ -14,6 +14,7 @@ from comfy_api.latest import ComfyExtension, io
 from ..edtalk_core.errors import EDTalkError
 from ..edtalk_core.requirements import explain_import_error
 from .audio import EncodeAudio, LipFromAudio
+from .blink import Blink
 from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs, copy_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
@@ -79,6 +80,7 @@ NODES: list[type[io.ComfyNode]] = [
         DubVideo,
         EmotionContactSheet,
         BaseExplorer,
+        Blink,
     )
 ]
 """All nodes, in the order of the graph."""

@@ -27,7 +27,8 @@ def _seconds_input() -> io.Input:
     )
 
 
-def _seed_input() -> io.Input:
+def seed_input() -> io.Input:
+    """The seed of a motion that is made by chance."""
     return io.Int.Input(
         "seed",
         default=0,
@@ -57,7 +58,7 @@ class SamplePose(io.ComfyNode):
                     "portrait", tooltip="From Load Portrait: the head starts as it is in the picture."
                 ),
                 _seconds_input(),
-                _seed_input(),
+                seed_input(),
                 advanced(
                     io.Float.Input(
                         "temperature",
@@ -134,7 +135,7 @@ class HoldPose(io.ComfyNode):
                     step=0.05,
                     tooltip="0: held still. 1: a head that waits. About 3: moves as far as one that talks.",
                 ),
-                _seed_input(),
+                seed_input(),
                 advanced(
                     io.Boolean.Input(
                         "loop",

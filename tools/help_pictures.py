@@ -411,3 +411,19 @@ def base_explorer(studio: Studio) -> Made:
     scene = Scene(studio.graph())
     sheet = scene.graph.add("EDTalkBaseExplorer", portrait=scene.portrait()[0], track="pose", columns=2, cell=104)
     return studio.look(scene.graph, sheet[0])[0][0]
+
+
+@picture_of("EDTalkBlink")
+def blink(studio: Studio) -> Made:
+    """Curves of an expression that blinks, and one blink frame by frame."""
+    scene = Scene(studio.graph())
+    portrait = scene.portrait()[0]
+    blinking = scene.graph.add("EDTalkBlink", portrait=portrait, rate=40.0, seconds=3.0)[0]
+    plots, frames = studio.look(
+        scene.graph, scene.plot(blinking, track="expression"), scene.frames(portrait, fps=25.0, expression=blinking)
+    )
+    # The frame that is least like the first is the middle of a blink.
+    opened = np.asarray(frames[0], np.float32)
+    middle = int(np.argmax([np.abs(np.asarray(frame, np.float32) - opened).mean() for frame in frames]))
+    eyes = [frame.crop((64, 88, 192, 152)) for frame in frames[max(0, middle - 2) : middle + 4]]
+    return column([plots[0], row(eyes)])

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from ..wording import counted
 from .options import (
     Subparsers,
     add_face_options,
@@ -71,10 +72,18 @@ def add_parser(subparsers: Subparsers) -> None:
         "own)",
     )
     motion.add_argument(
+        "--blink",
+        type=not_negative,
+        metavar="RATE",
+        help="blinks a minute, added to the expression, with speech mostly at the ends of phrases; 0 for none "
+        "(default: 17 if the eyes move neither by a video nor by a motion file and the weights name the base that "
+        "closes them, as edtalk info shows; else 0)",
+    )
+    motion.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="seed of the pose flow; the same seed gives the same head motion (default: 0)",
+        help="seed of the pose flow and of blinks; the same seed gives the same motion (default: 0)",
     )
     motion.add_argument(
         "--temperature",
@@ -129,6 +138,7 @@ def run(args: argparse.Namespace) -> None:
             pose=args.pose,
             pose_video=args.pose_video,
             expression=args.expression,
+            blink=args.blink,
             seed=args.seed,
             temperature=args.temperature,
             fps=args.fps,
@@ -148,7 +158,7 @@ def run(args: argparse.Namespace) -> None:
         result,
         loaded,
         as_json=args.json,
-        facts={"sources": dict(result.sources)},
-        about=f"motion: {sources}",
+        facts={"sources": dict(result.sources), "blinks": len(result.blinks)},
+        about=f"motion: {sources}" + (f", {counted(len(result.blinks), 'blink')}" if result.blinks else ""),
         rendering="rendering",
     )

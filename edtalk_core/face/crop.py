@@ -203,6 +203,16 @@ def _blur_by_distance(square: np.ndarray, distance: np.ndarray) -> np.ndarray:
     return as_picture(result / 255)
 
 
+def crop_landmarks(crop: Crop) -> np.ndarray | None:
+    """Return the landmarks (68, 2) of the face in a crop, in its pixels; None where none fit.
+
+    They are those that the crop was made by or, where it was made without any, of the largest face detected in it.
+    """
+    if crop.face is not None and crop.face.landmarks is not None:
+        return transform(crop.face.landmarks, crop.matrix)
+    return next((face.landmarks for face in detect_faces(crop.picture) if face.landmarks is not None), None)
+
+
 def _quality_warnings(cropped: np.ndarray, matrix: np.ndarray, width: int, height: int, side: float) -> list[str]:
     """Return warnings about a small or blurred face and a crop beyond the picture.
 

@@ -21,11 +21,12 @@ from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video import VideoReader
 from edtalk_core.media.video_writer import VideoWriter
 from edtalk_core.model import EDTalk
+from edtalk_core.motion.bases import Bases, Lids
 from edtalk_core.motion.files import load_motion, save_motion
 from edtalk_core.motion.motion import TRACKS, Motion
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.networks.sizes import ModelSizes
-from edtalk_core.pipeline import Drivers, animate, expression_source, lip_source, pose_source
+from edtalk_core.pipeline import Drivers, animate, blink_rate, expression_source, lip_source, pose_source
 from edtalk_core.sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Written
 
 PORTRAIT = builtin_file("examples/portrait.jpg")
@@ -133,6 +134,52 @@ def test_lips_follow_the_sound_and_the_rest_stays(talk, short_sound):
     for name in ("pose", "expression"):
         track = result.motion.track(name)
         assert torch.equal(track, track[:1].expand_as(track))
+
+
+@pytest.fixture(scope="module")
+def blinking_model(tiny_bundle):
+    """The same model, whose base 8 of the expression closes the eyes."""
+    model = load_model(tiny_bundle)
+    model.bases = Bases(lids=Lids(8, 3.0))
+    return model
+
+
+def test_a_portrait_that_speaks_blinks_by_itself_if_the_model_can(talk, blinking_model):
+    sound = Audio(np.tile(read_audio(SPEECH).samples, 2)[:, : 10 * 16_000], 16_000)
+    result = talk(sound, model=blinking_model, expression="happy", fps=5, seed=4)
+    still = talk(sound, model=blinking_model, expression="happy", fps=5, seed=4, blink=0)
+    assert still.blinks == ()
+    assert 1 <= len(result.blinks) <= 8
+    added = result.motion.expression - still.motion.expression
+    assert torch.equal(result.motion.lip, still.motion.lip)
+    frames = {min(result.frames - 1, round(blink.middle * 5)) for blink in result.blinks}
+    assert frames <= set(added[:, 8].nonzero()[:, 0].tolist())
+    assert added[:, :8].abs().max() == 0
+    assert talk(sound, model=blinking_model, fps=5, seed=4).blinks == result.blinks
+    with av.open(str(result.path)) as container:
+        assert json.loads(container.metadata["edtalk_settings"])["blink"] == 17
+
+
+def test_blinks_are_added_where_they_are_asked_for(talk, model, blinking_model, actor, tmp_path):
+    """A recorded expression blinks by itself, and a model without names of its bases does not know how."""
+    motion = some_motion(100)
+    assert talk(motion=motion, model=blinking_model).motion.equals(motion, 1e-6)
+    saved = tmp_path / "blinking.safetensors"
+    result = talk(motion=motion, model=blinking_model, blink=60, save_motion_to=saved)
+    assert result.blinks
+    assert not result.motion.equals(motion, 0.1)
+    assert load_motion(saved).equals(result.motion)
+    for asked, source, used in (
+        (None, FromVideo(actor), blinking_model),
+        (None, Own(), model),
+        (0.0, Own(), blinking_model),
+    ):
+        assert blink_rate(asked, source, Drivers(), used) == 0
+    assert blink_rate(None, Written("happy"), Drivers(), blinking_model) == 17
+    assert blink_rate(None, Own(), Drivers(motion=FromMotion(motion)), blinking_model) == 0
+    assert blink_rate(5.0, FromVideo(actor), Drivers(), model) == 5
+    with pytest.raises(ArgumentError, match="blink rate"):
+        talk(motion=motion, blink=-1)
 
 
 def test_silence_is_added_to_picture_and_sound(talk, short_sound):
