@@ -39,6 +39,9 @@ _NOISE = 0.05
 """RMS difference from the warped portrait, of a range of 2, that is no sign of another content."""
 _CONTRAST = 0.3
 """The same as a share of the local contrast: the generator's edges are softer than the portrait's."""
+_UNSTEADY = 0.04
+"""RMS difference from the warped portrait, of a range of 2, that is as likely the generator's unsteadiness as a change:
+of smaller ones less than half is shown, so that what stands still does not flicker and keeps the portrait's colours."""
 _STRETCH = (0.3, 0.5)
 _SQUEEZE = (2.0, 3.0)
 """Ratios of areas, portrait to frame, between which trust begins: below, the portrait is smeared over a place that a
@@ -126,18 +129,21 @@ class Detail:
         change = (images.clamp(-1, 1) - warped)[..., _RIM:-_RIM, _RIM:-_RIM]
         change = F.pad(change, (_RIM, _RIM, _RIM, _RIM), mode="replicate")
         broad = _blur(change, _CHANGE_RADIUS)
-        trust = _trust(warped, broad, places)
+        trust, certainty = _trust(warped, broad, places)
         sharpened = _sharpened(warped, change, broad, trust)
         if self._still is not None:
-            trust, broad = 1 - self._still * (1 - trust), broad * self._still
-        both = torch.cat([torch.lerp(sharpened, broad, trust), trust, shift], dim=1)
+            trust, certainty = 1 - self._still * (1 - trust), certainty * self._still
+        both = torch.cat([torch.lerp(sharpened, certainty * broad, trust), trust, shift], dim=1)
         enlarged = F.interpolate(both, size=(size, size), mode="bilinear", align_corners=False)
         detailed = _sample(fine, enlarged[:, 4:].add_(_pixel_centres(size, flow.device)))
         return torch.addcmul(enlarged[:, :3], enlarged[:, 3:4], detailed, out=result)
 
 
-def _trust(warped: Tensor, broad: Tensor, places: Tensor) -> Tensor:
-    """How far frames that differ from the warped portrait (B,3,S,S) by `broad` show the same: (B,1,S,S), 0 to 1."""
+def _trust(warped: Tensor, broad: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """How far frames that differ from the warped portrait (B,3,S,S) by `broad` show the same; and how certain that is.
+
+    Both (B,1,S,S), 0 to 1: certain differences are shown, others are taken for unsteadiness.
+    """
     grey = warped.mean(1, keepdim=True)
     moments = torch.cat([broad.square().mean(1, keepdim=True), grey, grey.square()], dim=1)
     # At half the resolution, as trust is smooth.
@@ -146,7 +152,9 @@ def _trust(warped: Tensor, broad: Tensor, places: Tensor) -> Tensor:
     contrast = (square - mean.square()).clamp_(min=0)
     trust = 1 / (1 + (error / (_NOISE**2 + _CONTRAST**2 * contrast)).square())
     trust = trust * _smoothstep(area, *_STRETCH) * (1 - _smoothstep(area, *_SQUEEZE))
-    return F.interpolate(trust, scale_factor=2, mode="bilinear", align_corners=False)
+    certainty = error / (error + _UNSTEADY**2)
+    both = F.interpolate(torch.cat([trust, certainty], dim=1), scale_factor=2, mode="bilinear", align_corners=False)
+    return both[:, :1], both[:, 1:]
 
 
 def _halve(x: Tensor) -> Tensor:
