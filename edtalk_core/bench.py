@@ -27,8 +27,9 @@ from .errors import ArgumentError
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
 from .networks.sizes import ModelSizes
+from .precision import PRECISIONS
 from .progress import Progress
-from .rendering import PRECISIONS, Renderer
+from .rendering import Renderer
 
 PUBLISHED = {"edtalk": ModelSizes(), "lip_pose": ModelSizes(expression=0)}
 """Sizes of the published models, by variant."""

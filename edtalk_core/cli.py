@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from .commands import COMMANDS
 from .errors import ArgumentError, Cancelled, EDTalkError
+from .process import prepare_process
 from .version import __version__
 
 logger = logging.getLogger("edtalk")
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: that of the process) and return its exit code."""
     args = build_parser().parse_args(argv)
+    prepare_process()
     with _messages(args.debug):
         try:
             args.run(args)

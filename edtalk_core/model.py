@@ -18,6 +18,7 @@ from .networks.sizes import ModelSizes
 from .networks.talking_head import TalkingHead
 from .parts import PARTS, PartAttributes
 from .recognition import recognise
+from .waiting import short_waits
 
 logger = logging.getLogger("edtalk")
 
@@ -104,7 +105,8 @@ class EDTalk(TalkingHead, PartAttributes):
         Raises ArgumentError when the images do not have the model's size.
         """
         self._check_images(images)
-        return self.heads(self.enc["net_app"].latent(images.to(self.device, self.dtype)))
+        with short_waits(self.device):
+            return self.heads(self.enc["net_app"].latent(images.to(self.device, self.dtype)))
 
     def encode_portrait(self, image: Tensor) -> Portrait:
         """Encode one image (1,3,S,S) in [-1,1]: its identity and motion. Raises ArgumentError for another shape."""
@@ -120,8 +122,9 @@ class EDTalk(TalkingHead, PartAttributes):
         Raises ArgumentError when the images do not have the model's size.
         """
         self._check_images(images)
-        latent, features = self.enc["net_app"](images.to(self.device, self.dtype))
-        return latent, features, self.heads(latent)
+        with short_waits(self.device):
+            latent, features = self.enc["net_app"](images.to(self.device, self.dtype))
+            return latent, features, self.heads(latent)
 
     def _check_images(self, images: Tensor) -> None:
         size = self.sizes.resolution

@@ -66,8 +66,9 @@ class LoadModel(io.ComfyNode):
                         "precision",
                         options=["auto", "fp32", "bf16", "fp16"],
                         default="auto",
-                        tooltip="The number format that frames are computed in. auto: the fastest that is safe on your "
-                        "device, measured. fp32: exact, slower; for frames that come out black or blotchy.",
+                        tooltip="The number format that frames are computed in. auto: by what your device can do, the "
+                        "same on every run; the log says what and why. fp32: exact, slower; for frames that "
+                        "come out black or blotchy.",
                     )
                 ),
             ],

@@ -20,6 +20,7 @@ from ..media.picture import write_picture
 from ..model import EDTalk
 from ..networks.sizes import ModelSizes
 from ..progress import Progress
+from ..waiting import short_waits
 from .checkpoint import latest_checkpoint, load_training, save_training
 from .curves import LossCurves
 from .initialisation import grow, identity_copy, small_channels
@@ -92,7 +93,8 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
     try:
         while run.step < settings.steps:
             started = time.perf_counter()
-            losses = run.advance()
+            with short_waits(run.accelerator.device):
+                losses = run.advance()
             if curves is not None:
                 curves.add(run.step, losses, time.perf_counter() - started)
                 if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:

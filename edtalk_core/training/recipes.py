@@ -18,8 +18,8 @@ from ..data.clips import ClipStore
 from ..data.face_motion import FaceMotion, emotion_presets
 from ..data.presets import read_presets
 from ..errors import ArgumentError, EDTalkError
+from ..precision import PRECISIONS
 from ..progress import StageProgress
-from ..rendering import PRECISIONS
 from .checkpoint import checkpoint_path, latest_checkpoint
 from .loop import train
 from .settings import TrainingSettings, read_yaml

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import timeit
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,14 +22,8 @@ from edtalk_core.model import EDTalk, Portrait
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.sizes import ModelSizes
 from edtalk_core.portrait import portrait_from_picture
-from edtalk_core.rendering import (
-    PRECISIONS,
-    WORTHWHILE,
-    FrameRenderer,
-    Renderer,
-    _convolution,
-    fastest_precision,
-)
+from edtalk_core.precision import automatic_precision
+from edtalk_core.rendering import FrameRenderer, Renderer
 from edtalk_core.training.initialisation import identity_copy
 
 SMALL = ModelSizes(
@@ -361,25 +355,59 @@ def test_flow_and_sampling_stay_in_float32(talking: tuple[EDTalk, Portrait]):
     assert torch.bfloat16 in {dtype for name, dtype in seen if name.startswith("convolution")}
 
 
-def test_auto_takes_what_is_fast_here():
+def test_auto_is_what_the_device_can_do():
     model = small_model()
     chosen = Renderer(model, portrait_of(model)).precision
-    assert chosen == fastest_precision(model.device, SMALL.channels[32])  # measured once, then remembered
+    assert chosen == automatic_precision(model.device, SMALL.channels[32])
 
 
-def test_fastest_precision_is_not_slower_than_another():
-    device = torch.device("cpu")
-    trials = {name: _convolution(device, 64, name) for name in PRECISIONS}
-    # Timed anew, with room for what else the machine does.
-    seconds = {name: min(timeit.repeat(trial, number=1, repeat=30)) for name, trial in trials.items() if trial}
-    assert seconds[fastest_precision(device, 64)] <= 2 * WORTHWHILE * min(seconds.values())
+def test_a_frame_that_overflows_changes_no_other(caplog: pytest.LogCaptureFixture):
+    """Only an expression of this strength overflows: its frame is rendered anew, whatever stands beside it."""
+    model = small_model()
+    portrait = portrait_of(model)
+    tracks = tracks_for(SMALL, 6)
+    tracks["lip"][3] *= 1e5
+    usual = {name: track[[0, 1, 2, 4, 5]] for name, track in tracks.items()}
+    with caplog.at_level(logging.WARNING, logger="edtalk"):
+        renderers = [Renderer(model, portrait, precision="fp16", batch=batch) for batch in (1, 4, 6)]
+        assert not caplog.records  # the portrait itself does not overflow
+        images = [renderer.render(**tracks) for renderer in renderers]
+    assert all(torch.isfinite(rendered).all() for rendered in images)
+    assert [record.message for record in caplog.records] == ["fp16 overflows with this model: rendering in fp32"] * 3
+    assert [renderer.precision for renderer in renderers] == ["fp16"] * 3
+    for rendered in images:
+        assert rms_error(rendered, images[0]) < 1e-2
+        alone = Renderer(model, portrait, precision="fp16").render(**usual)
+        assert rms_error(rendered[[0, 1, 2, 4, 5]], alone) < 1e-2
 
 
-def test_auto_finds_bf16_instructions():
-    flags = torch.backends.cpu.get_cpu_capability()
-    if "AVX512" not in flags or not torch.cpu._is_amx_tile_supported():
-        pytest.skip("this CPU has no matrix instructions for bf16")
-    assert fastest_precision(torch.device("cpu"), 256) == "bf16"
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.usefixtures("threads")
+def test_frames_do_not_depend_on_batch_and_threads_beyond_rounding(talking: tuple[EDTalk, Portrait], precision: str):
+    """The bounds are those that Renderer promises."""
+    model, portrait = talking
+    generator = torch.Generator().manual_seed(1)
+    tracks = [torch.randn(5, width, generator=generator) for width in (20, 6, 10)]
+    torch.set_num_threads(1)
+    expected = Renderer(model, portrait, precision=precision, batch=4).render(*tracks)
+    for threads, batch in ((1, 1), (1, 3), (2, 4), (2, 5)):
+        torch.set_num_threads(threads)
+        rendered = Renderer(model, portrait, precision=precision, batch=batch).render(*tracks)
+        if precision == "fp32":
+            assert float((rendered - expected).abs().max()) < 1e-3
+            steps = np.abs(images_to_pictures(rendered).astype(int) - images_to_pictures(expected))
+            assert steps.max() <= 1
+        else:
+            assert min(psnr(rendered, expected)) >= 45
+    torch.set_num_threads(1)
+    assert torch.equal(Renderer(model, portrait, precision=precision, batch=4).render(*tracks), expected)
 
 
 # --- frames that are portraits themselves -------------------------------------------------------------------------
