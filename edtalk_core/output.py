@@ -44,11 +44,16 @@ def provenance(settings: Mapping[str, object], *, dubbed: bool = False) -> dict[
     }
 
 
-def check_not_an_input(target: Path, inputs: Iterable[object], called: str = "one of the inputs") -> None:
-    """Raise ArgumentError if the output file `target` is one of the inputs, which the message calls `called`.
+def check_not_an_input(target: Path, inputs: Iterable[object]) -> None:
+    """Raise ArgumentError if the output file `target` is one of the inputs, or a clip of one that is a store.
 
     Entries of `inputs` that are not paths are ignored.
     """
-    paths = [path for path in inputs if isinstance(path, (str, os.PathLike))]
-    if any(target.exists() and os.path.exists(path) and target.samefile(path) for path in paths):
-        raise ArgumentError(f"{target} is {called}; choose another name for the output file.")
+    if not os.path.exists(target):
+        return
+    for path in inputs:
+        if not isinstance(path, (str, os.PathLike)) or not os.path.exists(path):
+            continue
+        is_clip = target.suffix == ".safetensors" and os.path.samefile(target.absolute().parent, path)
+        if os.path.samefile(target, path) or is_clip:
+            raise ArgumentError(f"{target} is one of the inputs; choose another name for the output file.")

@@ -65,19 +65,25 @@ def load_model(
     return model
 
 
-def _locate(name: str, progress: Progress | None) -> list[Path]:
-    """Find the files of a path or a name; missing published files are downloaded."""
+def local_files(name: str) -> list[Path]:
+    """The files on this machine that `load_model` reads for a path or a name, without downloading any."""
     if name == "demo":
         return [builtin_file("demo.safetensors")]
     if name in MODELS:
+        return [file for part in MODELS[name] for file in local_files(part)]
+    return next(([path] for path in (Path(name).expanduser(), models_folder() / name) if path.exists()), [])
+
+
+def _locate(name: str, progress: Progress | None) -> list[Path]:
+    """Find the files of a path or a name; missing published files are downloaded."""
+    if name in MODELS:
         return [file for part in MODELS[name] for file in _locate(part, progress)]
-    cached = models_folder() / name
-    for path in (Path(name).expanduser(), cached):
-        if path.exists():
-            return [path]
+    if files := local_files(name):
+        return files
     if name in FILES:
         logger.info("%s is not on disk; downloading it", name)
         return [download(name, progress=progress)]
     raise UnsupportedCheckpoint(
-        f"There is no file {name}, nor {cached}. Names of built-in and published models: demo, {', '.join(MODELS)}."
+        f"There is no file {name}, nor {models_folder() / name}. Names of built-in and published models: demo, "
+        f"{', '.join(MODELS)}."
     )

@@ -14,6 +14,7 @@ from .options import (
     add_model_options,
     add_progress_option,
     add_size_option,
+    check_outputs,
     load_model,
     not_negative,
     output_path,
@@ -125,6 +126,7 @@ def run(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     output = args.output or Path(f"{args.portrait.stem}_{(args.driver or args.motion or args.portrait).stem}.mp4")
+    check_outputs(args, output, args.save_motion)
     model = load_model(args)
     loaded = time.perf_counter() - started
     with progress_bars(args.progress) as bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import Subparsers, add_json_option, output_path, print_json
+from .options import Subparsers, add_json_option, check_outputs, output_path, print_json
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
     from ..checkpoints.bundle import convert
     from ..inspection import inspect_file
 
+    check_outputs(args, args.output)
     dtype = getattr(torch, DTYPES[args.dtype]) if args.dtype else None
     presets = None
     if args.presets is not None:

@@ -13,6 +13,7 @@ from .options import (
     add_model_options,
     add_progress_option,
     add_size_option,
+    check_outputs,
     load_model,
     output_path,
 )
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     output = args.output or Path(f"{args.video.stem}_{args.audio.stem}.mp4")
+    check_outputs(args, output)
     model = load_model(args)
     loaded = time.perf_counter() - started
     with progress_bars(args.progress) as bars:

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import Subparsers, add_json_option, add_progress_option, load_model, output_path, print_json
+from .options import (
+    Subparsers,
+    add_json_option,
+    add_progress_option,
+    check_outputs,
+    load_model,
+    output_path,
+    print_json,
+)
 from .progress import progress_bars
 
 
@@ -70,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation.suite import evaluate
     from ..media.picture import write_picture
 
+    check_outputs(args, args.sheet, args.identity)
     model = load_model(args)
     with progress_bars(args.progress, unit=" clips") as bars:
         evaluation = evaluate(

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..errors import ArgumentError
+
 if TYPE_CHECKING:
     from ..model import EDTalk
 
@@ -104,6 +106,31 @@ def load_model(args: argparse.Namespace) -> EDTalk:
     device = fastest_device() if args.device == "auto" else args.device
     with progress_bars(args.progress, unit="B") as bars:
         return load_model(*(args.model or ["demo"]), device=device, progress=bars.stage("download"))
+
+
+def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
+    """Raise ArgumentError if a file to write is one that the command reads, or two outputs are the same file.
+
+    Whatever argument names it: a file, a file with a strength (smile.json:0.8), a store that the file is a clip of, or
+    the model. Outputs that are None are left out.
+    """
+    from ..checkpoints.loading import local_files
+    from ..output import check_not_an_input
+
+    targets = [output for output in outputs if output is not None]
+    values = [
+        value
+        for name, value in vars(args).items()
+        if name != "model" and not any(value is target for target in targets)
+    ]
+    texts = [str(one) for value in values for one in (value if isinstance(value, list) else [value])]
+    inputs = [Path(path) for text in texts for path in (text, text.rpartition(":")[0]) if path and "\0" not in path]
+    if hasattr(args, "model"):
+        inputs += [file for name in args.model or ["demo"] for file in local_files(name)]
+    for position, target in enumerate(targets):
+        check_not_an_input(target, inputs)
+        if any(target.absolute() == other.absolute() for other in targets[:position]):
+            raise ArgumentError(f"{target} is to be written twice; choose another name for one of the outputs.")
 
 
 def output_path(text: str) -> Path:

@@ -13,6 +13,7 @@ from .options import (
     add_json_option,
     add_model_options,
     add_progress_option,
+    check_outputs,
     load_model,
     not_negative,
     output_path,
@@ -71,7 +72,6 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> None:
     """Render and write the sheet, and print its path."""
     from ..media.picture import read_picture, write_picture
-    from ..output import check_not_an_input
     from ..portrait import portrait_from_picture
     from ..sheets import base_sheet, emotion_sheet
 
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         if ONLY_FOR[name] != args.sheet:
             raise ArgumentError(f"--{name} is for the sheet of {ONLY_FOR[name]}, not of {args.sheet}; leave it out.")
     output = args.output or Path(f"{args.portrait.stem}_{args.sheet}.png")
-    check_not_an_input(output, [args.portrait], "the portrait")
+    check_outputs(args, output)
     model = load_model(args)
     portrait, cropped = portrait_from_picture(
         model, read_picture(args.portrait), face=args.face, box=args.box, crop=args.crop

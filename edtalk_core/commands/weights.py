@@ -12,6 +12,7 @@ from .options import (
     add_json_option,
     add_model_options,
     add_progress_option,
+    check_outputs,
     load_model,
     output_path,
     print_json,
@@ -46,12 +47,11 @@ def run(args: argparse.Namespace) -> None:
     """Read and write the motion, and print a summary."""
     from ..inspection import inspect_file
     from ..motion.files import save_motion
-    from ..output import check_not_an_input
     from ..sources.file import motion_from_file
     from ..version import __version__
 
     output = args.output or Path(f"{args.source.stem}.safetensors")
-    check_not_an_input(output, [args.source], "the source")
+    check_outputs(args, output)
     model = load_model(args)
     with progress_bars(args.progress) as bars:
         motion, warning = motion_from_file(

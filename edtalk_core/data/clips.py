@@ -8,6 +8,7 @@ source and licence. JPEG lets a training at 64 px decode a quarter-size picture 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,23 @@ def write_clip(
     metadata = {"format": CLIP_FORMAT, "size": str(size), "info": json.dumps(info.__dict__)}
     with atomic_write(path) as partial:
         save_file(tensors, partial, metadata=metadata)
+
+
+def clip_file(folder: Path, name: str) -> Path:
+    """Return the path of a clip in a store, to write or delete it.
+
+    Raises EDTalkError if the name leads out of the folder, or a file of that name is there that is not a clip: a store
+    may lie in a folder with other files, and its report may come from elsewhere.
+    """
+    path = folder / f"{name}.safetensors"
+    if "\0" in name or path.is_symlink() or Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
+        raise EDTalkError(f"{name!r} is not the name of a clip in {folder}; rename the video, or delete {path.name}.")
+    if path.exists():
+        try:
+            Clip(path)
+        except (EDTalkError, KeyError, TypeError, ValueError) as error:
+            raise EDTalkError(f"{path} would be overwritten and is not a clip: {error}") from error
+    return path
 
 
 class ClipStore:

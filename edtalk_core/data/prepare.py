@@ -29,7 +29,7 @@ from ..checks import check_whole
 from ..errors import AudioError, EDTalkError
 from ..face.landmarks import LANDMARK_COUNT, face_height
 from ..progress import Progress
-from .clips import CROP_SIZE, Clip, ClipInfo, encode_frame, write_clip
+from .clips import CROP_SIZE, Clip, ClipInfo, clip_file, encode_frame, write_clip
 from .layouts import Video
 from .pieces import find_pieces
 
@@ -49,6 +49,8 @@ On 85 labelled clips: all 10 of music and noise lie below it, 73 of 75 of speech
 """
 
 REPORT = "report.json"
+_FACTS = {"name", "person", "split", "emotion", "level", "license", "speech", "frames", "sound", "cropped"}
+"""What a report says of each clip."""
 SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".aac")
 
 
@@ -127,7 +129,7 @@ def prepare(
                 report.clips[video.name] = result
                 outdated -= {clip["name"] for clip in result}
             for name in outdated:
-                (folder / f"{name}.safetensors").unlink(missing_ok=True)
+                _delete_clip(folder, name)
             done += 1
             if time.monotonic() - written > 10:
                 _write_report(folder / REPORT, report)
@@ -220,7 +222,7 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
         position = start + length
         name = f"{video.name}~{len(clips) + 1}" if clips else video.name
         info = ClipInfo(name, video.person, video.split, video.emotion, video.level, video.license, speech)
-        write_clip(folder / f"{name}.safetensors", info, encoded, in_crop.astype(np.float32), mel, size)
+        write_clip(clip_file(folder, name), info, encoded, in_crop.astype(np.float32), mel, size)
         clips.append({**asdict(info), "frames": length, "sound": mel is not None, "cropped": cropped, "size": size})
     if not clips:
         raise EDTalkError(" ".join(dict.fromkeys(reasons)))
@@ -250,7 +252,7 @@ def prepare_picture(
         raise EDTalkError(reason)
     info = ClipInfo(picture.name, picture.person, picture.split, picture.emotion, picture.level, picture.license)
     encoded = [encode_frame(crop.picture)]
-    write_clip(folder / f"{picture.name}.safetensors", info, encoded, in_crop.astype(np.float32), None, size)
+    write_clip(clip_file(folder, picture.name), info, encoded, in_crop.astype(np.float32), None, size)
     return [{**asdict(info), "frames": 1, "sound": False, "cropped": cropped, "size": size}]
 
 
@@ -303,20 +305,31 @@ def _finished(video: Video, clips: list[dict[str, Any]], folder: Path, cropped: 
         if not same:
             return False
         try:
-            if Clip(folder / f"{clip['name']}.safetensors").size != size:
+            if Clip(clip_file(folder, clip["name"])).size != size:
                 return False
         except (EDTalkError, OSError):
             return False
     return bool(clips)
 
 
+def _delete_clip(folder: Path, name: str) -> None:
+    try:
+        clip_file(folder, name).unlink(missing_ok=True)
+    except EDTalkError as error:
+        logger.warning("an outdated clip stays where it is: %s", error)
+
+
 def _read_report(path: Path) -> Report:
     try:
-        content = json.loads(path.read_text())
-        return Report(content["clips"], content["skipped"])
+        content = json.loads(path.read_text("utf-8"))
+        for clips in content["clips"].values():
+            for clip in clips:
+                if not (isinstance(clip["name"], str) and isinstance(clip["frames"], int) and clip.keys() >= _FACTS):
+                    raise ValueError(f"not a clip: {clip}")
+        return Report(content["clips"], dict(content["skipped"]))
     except FileNotFoundError:
         return Report()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s cannot be read (%s): all clips are prepared again", path, error)
         return Report()
 
@@ -324,4 +337,4 @@ def _read_report(path: Path) -> Report:
 def _write_report(path: Path, report: Report) -> None:
     content = {"clips": report.clips, "skipped": report.skipped, "splits": report.summary()}
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")

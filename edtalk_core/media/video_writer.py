@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atomic import atomic_write
 from ..errors import ArgumentError, VideoError
 from ..wording import counted
 from .audio import Audio
@@ -303,9 +304,8 @@ class VideoWriter:
         if self.path.suffix.lower() == ".mkv":  # complete without remuxing
             os.replace(self._working, target)
             return
-        joined = self._working.with_name(self._working.name + ".tmp")
         frames = 0
-        try:
+        with atomic_write(target) as joined:
             with av.open(f"file:{self._working}") as source, self._create(joined, working=False) as output:
                 streams = {s.index: output.add_stream_from_template(s) for s in source.streams}
                 for packet in source.demux():
@@ -315,11 +315,8 @@ class VideoWriter:
                         output.mux(packet)
             if frames != self.frames_written:
                 raise OSError(f"only {frames} of {counted(self.frames_written, 'frame')} arrived in the file")
-            os.replace(joined, target)
-            if target != self._working:
-                self._working.unlink()
-        finally:
-            joined.unlink(missing_ok=True)
+        if target != self._working:
+            self._working.unlink()
 
     def _salvage(self) -> None:
         """Keep the written frames as a playable partial file; remove the file if there are none."""

@@ -277,7 +277,7 @@ MISTAKES = {
     "model is foreign": ("animate P S --model diffusion.safetensors", 1, "Stable Diffusion"),
     "saved motion of another type": ("animate P S --save-motion motion.txt", 2, ".safetensors"),
     "weights of text": ("weights text.txt", 1, "text.txt"),
-    "weights onto the source": ("weights motion.safetensors -o motion.safetensors", 2, "source"),
+    "weights onto the source": ("weights motion.safetensors -o motion.safetensors", 2, "one of the inputs"),
     "convert nothing": ("convert -o out.safetensors", 2, "required"),
     "convert text": ("convert text.txt -o out.safetensors", 1, "text.txt"),
     "convert to another type": ("convert M -o out.pt", 2, ".safetensors"),

@@ -284,7 +284,7 @@ COMMAND_MISTAKES = {
     "reach zero": ("sheet bases P --reach 0", 2, "above 0"),
     "portrait missing": ("sheet bases nobody.jpg", 1, "nobody.jpg"),
     "another kind of picture": ("sheet bases P -o sheet.gif", 2, ".png"),
-    "output is the portrait": ("sheet bases me.jpg -o me.jpg", 2, "portrait"),
+    "output is the portrait": ("sheet bases me.jpg -o me.jpg", 2, "one of the inputs"),
 }
 
 
