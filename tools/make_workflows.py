@@ -183,6 +183,10 @@ ENCLOSE = """([ids, inside, settings, title]) => {
     const graph = window.app.graph;
     inside.forEach((key, place) => (graph.getNodeById(ids[key]).pos = [350 * place, 0]));
     const {node} = graph.convertToSubgraph(new Set(inside.map(key => graph.getNodeById(ids[key]))));
+    // A node whose widget became an input outside would hand its value to the first of the settings shown on it.
+    const widgets = node.inputs.filter(input => input.widget).map(input => input.name);
+    for (const slot of [...node.subgraph.inputs])
+        if (widgets.includes(slot.name)) node.subgraph.removeInput(slot);
     node.title = node.subgraph.name = title;
     node.pos = [0, 0];
     node.properties.proxyWidgets = settings.map(([key, widget]) => [String(ids[key]), widget]);

@@ -81,6 +81,13 @@ def test_there_are_three_blueprints_of_one_node_each():
         (subgraph,) = blueprint["definitions"]["subgraphs"]
         assert [node["type"] for node in blueprint["nodes"]] == [subgraph["id"]]
         assert subgraph["name"] == path.stem
+        # A widget that became an input would hand its value to the first of the settings that the node shows.
+        assert {slot["type"] for slot in subgraph["inputs"]} <= {"IMAGE", "AUDIO", "VIDEO"}
+        assert [slot["name"] for slot in blueprint["nodes"][0]["inputs"]] == [
+            slot["name"] for slot in subgraph["inputs"]
+        ]
+        links = {link["id"] for link in subgraph["links"]}
+        assert all(slot["link"] in {None, *links} for node in subgraph["nodes"] for slot in node["inputs"])
         inside = {str(node["id"]): node for node in subgraph["nodes"]}
         for number, setting in blueprint["nodes"][0]["properties"]["proxyWidgets"]:
             assert setting in {slot["name"] for slot in inside[number]["inputs"]}
