@@ -93,9 +93,9 @@ class LoadPreset(io.ComfyNode):
                 io.String.Input(
                     "path",
                     default="",
-                    placeholder="/folder/smile.json",
-                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a full path, or a path below ComfyUI\'s '
-                    "output or input folder.",
+                    placeholder="presets/smile.json",
+                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a path below ComfyUI\'s output or input '
+                    "folder, or a full path into ComfyUI's folders. Elsewhere only if the server's owner allows it.",
                 ),
                 advanced(
                     io.String.Input(

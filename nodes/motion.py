@@ -320,9 +320,9 @@ class LoadMotion(io.ComfyNode):
                 io.String.Input(
                     "path",
                     default="",
-                    placeholder="/folder/nod.safetensors",
-                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a full path, or a path below ComfyUI\'s '
-                    "output or input folder.",
+                    placeholder="motion/nod.safetensors",
+                    tooltip=f'Where the file lies, if file is "{FROM_PATH}": a path below ComfyUI\'s output or input '
+                    "folder, or a full path into ComfyUI's folders. Elsewhere only if the server's owner allows it.",
                 ),
             ],
             outputs=[

@@ -20,7 +20,7 @@ from comfyui_edtalk.edtalk_core.motion.motion import Motion
 from comfyui_edtalk.edtalk_core.motion.presets import EMOTIONS, Preset, load_preset, save_preset
 from comfyui_edtalk.nodes import expression, pose
 from comfyui_edtalk.nodes import motion as motion_nodes
-from comfyui_edtalk.nodes.files import FROM_PATH
+from comfyui_edtalk.nodes.files import EXTRA_FOLDERS, FROM_PATH
 from comfyui_edtalk.nodes.model import DEMO, LoadModel
 from comfyui_edtalk.nodes.portrait import LoadPortrait
 from comfyui_edtalk.nodes.sockets import EncodedPortrait, LoadedModel
@@ -100,8 +100,8 @@ def test_a_saved_preset_is_listed_and_loads_as_it_was(model, portrait, caplog):
     assert not caplog.records
 
 
-def test_a_preset_of_another_model_is_loaded_with_a_warning(portrait, tmp_path, caplog):
-    path = save_preset(Preset("grin", (0.0,) * 10, model="another.safetensors"), tmp_path / "grin.json")
+def test_a_preset_of_another_model_is_loaded_with_a_warning(portrait, comfyui_base, caplog):
+    path = save_preset(Preset("grin", (0.0,) * 10, model="another.safetensors"), comfyui_base / "input/grin.json")
     run(expression.LoadPreset, portrait=portrait, path=str(path))
     assert "another.safetensors" in caplog.text
     assert DEMO in caplog.text
@@ -116,8 +116,8 @@ def test_a_published_preset_lies_with_the_models(portrait, comfyui_base):
     assert torch.allclose(motion.expression[0], torch.linspace(-1, 1, 10))
 
 
-def test_of_several_presets_in_a_file_one_is_named(portrait, tmp_path):
-    path = tmp_path / "pack.json"
+def test_of_several_presets_in_a_file_one_is_named(portrait, comfyui_base):
+    path = comfyui_base / "input/pack.json"
     path.write_text(json.dumps({"presets": {"calm": [0.0] * 10, "Wild": [5.0] * 10}}))
     motion = run(expression.LoadPreset, portrait=portrait, path=str(path), name="wild")
     assert torch.equal(motion.expression[0], torch.full((10,), 5.0))
@@ -422,6 +422,7 @@ def test_files_of_the_input_folder_are_listed_by_their_ending(comfyui_base):
 def test_a_path_may_start_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv(EXTRA_FOLDERS, f"/no/such{os.pathsep}~")
     save_motion(random_motion(), tmp_path / "mine.json")
     assert run(motion_nodes.LoadMotion, path="~/mine.json").frames == 50
 
@@ -447,7 +448,8 @@ def test_a_listed_file_that_is_there_is_valid(comfyui_base):
     [
         pytest.param({}, "Choose a motion file", id="nothing"),
         pytest.param({"path": "no/such.json"}, r"output/no/such.json or .*input/no/such.json", id="relative"),
-        pytest.param({"path": "/no/such.json"}, r"no motion file .*such.json; check", id="absolute"),
+        pytest.param({"path": "/no/such.json"}, EXTRA_FOLDERS, id="absolute"),
+        pytest.param({"path": "../../such.json"}, EXTRA_FOLDERS, id="above"),
         pytest.param({"path": "~nobody/such.json"}, "check the path", id="home"),
         pytest.param({"path": "a\0b"}, "check the path", id="nul"),
         pytest.param({"file": "gone.json"}, "not on this machine", id="gone"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from comfy_server import Client, ComfyServer, Rejected
 from graphs import Prompt, dub, node, talk, write_speech
 from videos import mouth_motion, read_video
+
+from edtalk_core.motion.files import save_motion
+from edtalk_core.motion.motion import Motion
 
 pytestmark = pytest.mark.slow
 
@@ -278,6 +283,42 @@ def test_a_motion_or_preset_that_is_not_on_this_machine_is_told_where_to_put(cli
     assert refused.value.reasons() == {"file": [("custom_validation_failed", "file")]}
     (error,) = refused.value.node_errors["file"]["errors"]
     assert "is not on this machine. Put it into ComfyUI's input folder" in error["details"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "absent"])
+@pytest.mark.parametrize("name", ["../../x.json [output]", "../../x.json [models]", "../../x.json", "link.json"])
+def test_a_workflow_reaches_no_other_file_of_the_server(
+    client: Client, server: ComfyServer, tmp_path: Path, name: str, there: bool
+):
+    """The same sentence whether a file is there or not, for names of the list; and for paths that are typed."""
+    secret = tmp_path / "x.json"
+    if there:
+        save_motion(Motion(lip=torch.zeros(3, 20)), secret)
+    if name == "link.json":
+        link = server.base / "input/link.json"
+        link.unlink(missing_ok=True)
+        link.symlink_to(secret)
+    else:
+        suffix = re.search(r" \[.*\]$", name)
+        folder = {" [output]": "output", " [models]": "models/edtalk"}.get(suffix[0] if suffix else "", "input")
+        name = os.path.relpath(secret, server.base / folder) + (suffix[0] if suffix else "")
+    prompt = talk("short.wav", pose=["file", 0]) | {"file": node("EDTalkLoadMotion", file=name, path="")}
+    with pytest.raises(Rejected) as refused:
+        client.queue(prompt)
+    (error,) = refused.value.node_errors["file"]["errors"]
+    assert error["details"].endswith(
+        f"The motion file {name!r} is not on this machine. Put it into ComfyUI's input folder and choose it again, or "
+        "choose another."
+    )
+    for typed in (str(secret), os.path.relpath(secret, server.base / "input")):
+        prompt["file"] = node("EDTalkLoadMotion", file="from path", path=typed)
+        run = client.run(prompt)
+        assert run.status == "error"
+        assert run.error["exception_message"].strip() == (
+            f"The motion file {typed!r} is outside ComfyUI's input, output, temp and models/edtalk folders, so it is "
+            "not looked for. Copy it into one of them, or let the server's owner name its folder in the environment "
+            "variable EDTALK_EXTRA_FOLDERS."
+        )
 
 
 def test_a_picture_without_a_face_says_so(client: Client, server: ComfyServer):
