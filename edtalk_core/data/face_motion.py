@@ -22,13 +22,13 @@ from .landmark_motion import Array, LandmarkMotion
 
 EMOTIONS: dict[str, dict[str, float]] = {
     "neutral": {},
-    "angry": {"brows down": 1.4, "squint": 0.7, "sneer": 0.5, "frown": 0.6, "lids": -0.2},
-    "contempt": {"corner": 1.1, "squint": 0.25, "lids": 0.2},
-    "disgusted": {"sneer": 1.3, "brows down": 0.6, "squint": 0.6, "frown": 1.2},
-    "fear": {"inner brows": 1.2, "outer brows": 0.3, "brows down": 0.5, "lids": -1.4, "stretch": 1.0, "frown": 0.2},
-    "happy": {"smile": 1.1, "squint": 0.9},
-    "sad": {"inner brows": 1.4, "brows down": 0.7, "frown": 1.2, "squint": 0.2, "lids": 0.15},
-    "surprised": {"inner brows": 1.1, "outer brows": 1.2, "lids": -1.6},
+    "angry": {"brows down": 1.6, "squint": 0.5, "sneer": 1.2, "frown": 0.8, "stretch": 0.8, "lids": -0.7},
+    "contempt": {"corner": 1.0, "squint": 0.3, "lids": 0.2},
+    "disgusted": {"sneer": 1.8, "brows down": 0.7, "squint": 0.6, "frown": 1.4, "lids": 0.3},
+    "fear": {"inner brows": 1.6, "outer brows": 0.4, "brows down": 0.6, "lids": -1.8, "stretch": 1.4, "frown": 0.6},
+    "happy": {"smile": 1.4, "squint": 1.1},
+    "sad": {"inner brows": 1.7, "brows down": 0.8, "frown": 1.7, "squint": 0.3, "lids": 0.2},
+    "surprised": {"inner brows": 1.2, "outer brows": 1.3, "lids": -1.5, "stretch": -0.8, "smile": -0.4},
 }
 """The emotions of the paper as amounts of EXPRESSION_BASES."""
 

@@ -29,7 +29,7 @@ from ..parts import PARTS
 RIDGE = 0.01
 """Ridge relative to the mean variance of the latent's components."""
 BETWEEN_CLIPS = 0.5
-CHANGE_WEIGHT = 1.0
+CHANGE_WEIGHT = 0.5
 """Weight of a known change between two frames, relative to that of a frame's deviation from its clip's mean."""
 
 OPEN_MASK = 4.0

@@ -56,6 +56,7 @@ def test_files_of_the_demo_recipe(tmp_path: Path):
         *["expression"] * 4,
         "audio-to-lip",
         "pose-flow",
+        "expression",
     ]
     previous = "start.safetensors"
     for name, settings in recipe.stages.items():
@@ -63,21 +64,20 @@ def test_files_of_the_demo_recipe(tmp_path: Path):
         assert settings.init == previous
         previous = str(tmp_path / "run" / name / f"checkpoint-{settings.steps:06d}.safetensors")
     assert recipe.bundle is not None
-    assert (recipe.bundle.file, recipe.bundle.presets, recipe.bundle.strength) == ("demo.safetensors", "measured", 1.6)
+    assert (recipe.bundle.file, recipe.bundle.presets, recipe.bundle.strength) == ("demo.safetensors", "face-model", 1.0)
 
 
-def test_recipe_of_named_expressions(tmp_path: Path):
-    """It teaches the generator alone, from weights that are there: what lips, pose and the encoder mean stays."""
-    recipe = read_recipe(RECIPES / "expressions", tmp_path, tmp_path, {"init": "demo.safetensors"})
-    (settings,) = recipe.stages.values()
-    values = flattened(settings)
-    assert values["init"] == "demo.safetensors"
+def test_demo_recipe_ends_with_named_expressions(tmp_path: Path):
+    """They are taught to the generator alone: what lips, pose and the encoder mean stays."""
+    recipe = read_recipe(DEMO, tmp_path, tmp_path, {})
+    values = flattened(list(recipe.stages.values())[-1])
     assert all(prefix.startswith("dec.") for prefix in values["train"])
     assert values["expression_measure"] == "face-model"
+    assert values["turn_expression_bank"]
+    assert values["fit_heads"]
     assert values["sampling.exact_warp_share"] > 0
+    assert values["sampling.picture_share"] > 0
     assert values["losses.exact_flow"] > 0
-    assert recipe.bundle is not None
-    assert recipe.bundle.presets == "face-model"
 
 
 def test_bundle_with_presets_of_named_expressions(trained: Path, tmp_path: Path):
