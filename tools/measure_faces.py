@@ -7,7 +7,7 @@ On every picture of the split that is labelled neutral, at rest mouth:
 
 - emotion: how often a classifier (tools/emotion_classifier.py, which no part of EDTalk learns from) sees the preset
   that was asked for, and how often it is right about the split's own labelled pictures;
-- blink, for models whose expression bank has a base "lids": the opening of the eyes when it is shut, relative to the
+- blink, for models that name the base of their lids: the opening of the eyes when it is shut, relative to the
   portrait's own, and how far mouth and brows move, by the face mesh;
 - rim: the error of the two outermost pixels on each side of the portrait at rest, relative to that of the others.
 """
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 import edtalk_core as edtalk
 from edtalk_core.data.clips import Clip, ClipStore
 from edtalk_core.face.alignment import detect_faces
-from edtalk_core.face.expression_warp import LIDS, UNIT
 from edtalk_core.face.landmarks import BROWS, MOUTH, eye_opening, indices
 from edtalk_core.media.picture import picture_to_image
 from edtalk_core.motion.presets import expression_preset
@@ -112,11 +111,13 @@ def measure(model: edtalk.EDTalk, classifier: EmotionClassifier, clip: Clip, mea
         for emotion, seen in zip(emotions, classifier.probabilities(faces).argmax(axis=1), strict=True):
             measurements.hits.setdefault((strength, emotion), []).append(EMOTIONS[seen] == emotion)
     expression = portrait.own.track("expression").clone()
-    expression[:, LIDS] += UNIT
+    lids = model.bases.lids
+    if lids is not None:
+        expression[:, lids.base] += lids.closed
     shut = next(renderer.pictures(edtalk.Motion(expression=expression)))
     row.append(shut)
     before, after = (landmarks(frame) for frame in (rest, shut))
-    if before is not None:
+    if before is not None and lids is not None:
         measurements.blinks.append(1.0 if after is None else float(eye_opening(after) / eye_opening(before)))
         if after is not None:
             still = indices(MOUTH, BROWS)
@@ -146,10 +147,10 @@ def report(measurements: Measurements, portraits: int) -> None:
         shares = {name: np.mean(hits) for (value, name), hits in measurements.hits.items() if value == strength}
         each = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         say(f"emotion at strength {strength:g}: {np.mean(list(shares.values())):.0%} of {portraits} portraits ({each})")
-    blinks = np.array(measurements.blinks)
+    blinks = np.array(measurements.blinks or [1.0])
     share, median = np.mean(blinks <= SHUT), np.median(blinks)
     say(f"blink: eyes below {SHUT:.0%} of their own opening on {share:.0%} of the portraits, median {median:.0%}")
-    say(f"blink: mouth and brows move {np.median(measurements.moved):.1f} px (median)")
+    say(f"blink: mouth and brows move {np.median(measurements.moved or [0.0]):.1f} px (median)")
     say(f"rim: {np.mean(measurements.rims):.2f} times the error of the other pixels")
 
 

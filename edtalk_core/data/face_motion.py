@@ -32,6 +32,10 @@ EMOTIONS: dict[str, dict[str, float]] = {
 }
 """The emotions of the paper as amounts of EXPRESSION_BASES."""
 
+SHUT = 1.4
+"""Amount of the base "lids" that closes the eyes: a trained generator moves them less far than the 3D face, in which 1
+does. From about 2 on its eyes tear."""
+
 _MOUTH_BASES = np.array([name in ("smile", "frown", "corner", "stretch", "sneer") for name in EXPRESSION_BASES])
 """Mask (10,) of the mouth's bases. Their changes from frame to frame are speech, which lip weights express."""
 _PIXELS = 128.0
@@ -44,7 +48,7 @@ def emotion_presets(strength: float = 1.0) -> dict[str, tuple[float, ...]]:
     """Emotion -> expression weights (10) of EMOTIONS, for a model trained with FaceMotion."""
     return {
         emotion: tuple(round(float(weight), 3) for weight in strength * UNIT * emotion_amounts(emotion))
-        for emotion in EMOTIONS
+        for emotion in sorted(EMOTIONS)
     }
 
 
@@ -73,7 +77,7 @@ class FaceMotion(LandmarkMotion):
     """
 
     BASES: ClassVar[Bases] = replace(
-        LandmarkMotion.BASES, expression=tuple(EXPRESSION_BASES), lids=Lids(LIDS, closed=UNIT)
+        LandmarkMotion.BASES, expression=tuple(EXPRESSION_BASES), lids=Lids(LIDS, closed=round(SHUT * UNIT, 3))
     )
 
     def __init__(self, clips: Iterable[Clip], lip: int, expression: int) -> None:

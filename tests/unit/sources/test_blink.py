@@ -49,7 +49,7 @@ def demo() -> EDTalk:
 
 @pytest.fixture(scope="module")
 def face(demo: EDTalk) -> tuple[Portrait, Crop]:
-    return portrait_from_picture(demo, read_picture(builtin_file("examples/portrait.jpg")))
+    return portrait_from_picture(demo, read_picture(builtin_file("examples/generated.jpg")))
 
 
 def words(*spans: tuple[float, float], seconds: float, noise: float = 1e-3) -> Audio:
@@ -178,7 +178,8 @@ def test_closed_eyes_are_read_off_the_warped_portrait(demo: EDTalk, face: tuple[
         rest, blink, wide = (
             float((_render(demo, portrait, factor * change) - closed)[..., eyes].abs().mean()) for factor in (0, 1, -1)
         )
-    assert blink < rest < wide
+    assert blink < 0.7 * rest
+    assert wide > 0.9 * rest
 
 
 def test_without_names_a_blink_adds_what_was_read(demo: EDTalk, face: tuple[Portrait, Crop]):

@@ -256,7 +256,8 @@ def test_trained_bases_have_names(face_store: Path, tmp_path: Path):
     assert bases.pose == ("x", "y", "size", "roll", "yaw", "pitch")
     assert bases.lids is not None
     assert bases.expression[bases.lids.base] == "lids"
-    assert bases.lids.closed == UNIT
+    # More than what closes the eyes of the 3D face, which generators follow less far.
+    assert UNIT < bases.lids.closed < 2 * UNIT
     assert load_model(train(replace(named, steps=2))).bases == bases
     init = str(latest_checkpoint(tmp_path / "named"))
     finetuned = tiny_settings("finetune", face_store, tmp_path / "finetuned", init=init, steps=1)

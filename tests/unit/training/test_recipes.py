@@ -56,7 +56,7 @@ def test_files_of_the_demo_recipe(tmp_path: Path):
         *["expression"] * 4,
         "audio-to-lip",
         "pose-flow",
-        "expression",
+        *["expression"] * 2,
     ]
     previous = "start.safetensors"
     for name, settings in recipe.stages.items():
@@ -64,15 +64,22 @@ def test_files_of_the_demo_recipe(tmp_path: Path):
         assert settings.init == previous
         previous = str(tmp_path / "run" / name / f"checkpoint-{settings.steps:06d}.safetensors")
     assert recipe.bundle is not None
-    assert (recipe.bundle.file, recipe.bundle.presets, recipe.bundle.strength) == ("demo.safetensors", "face-model", 1.0)
+    assert (recipe.bundle.file, recipe.bundle.presets, recipe.bundle.strength) == (
+        "demo.safetensors",
+        "face-model",
+        1.0,
+    )
 
 
 def test_demo_recipe_ends_with_named_expressions(tmp_path: Path):
     """They are taught to the generator alone: what lips, pose and the encoder mean stays."""
     recipe = read_recipe(DEMO, tmp_path, tmp_path, {})
-    values = flattened(list(recipe.stages.values())[-1])
-    assert all(prefix.startswith("dec.") for prefix in values["train"])
-    assert values["expression_measure"] == "face-model"
+    teaching, steadying = (flattened(settings) for settings in list(recipe.stages.values())[-2:])
+    for values in (teaching, steadying):
+        assert all(prefix.startswith("dec.") for prefix in values["train"])
+        assert values["expression_measure"] == "face-model"
+    assert steadying["losses.still"] > 0
+    values = teaching
     assert values["turn_expression_bank"]
     assert values["fit_heads"]
     assert values["sampling.exact_warp_share"] > 0
