@@ -24,6 +24,8 @@ CLIP_FORMAT = "edtalk-clip"
 CROP_SIZE = 256
 """Default side of the face crops in pixels, as in the published models; also that of files without this metadata."""
 JPEG_QUALITY = 95
+_HEADER_START = 4096
+"""Bytes at the start of a clip file that name its format, even if the file is cut off."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,10 @@ def clip_file(folder: Path, name: str) -> Path:
         try:
             Clip(path)
         except (EDTalkError, KeyError, TypeError, ValueError) as error:
-            raise EDTalkError(f"{path} would be overwritten and is not a clip: {error}") from error
+            with path.open("rb") as file:
+                damaged_clip = CLIP_FORMAT.encode() in file.read(_HEADER_START)
+            if not damaged_clip:
+                raise EDTalkError(f"{path} would be overwritten and is not a clip: {error}") from error
     return path
 
 

@@ -66,7 +66,10 @@ def violations(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_installed_code(path: Path):
-    assert list(violations(path.read_text(encoding="utf-8"))) == []
+    # The choice of the precision is the only one that depends on the kind of device.
+    knows_devices = path == ROOT / "edtalk_core/precision.py"
+    found = violations(path.read_text(encoding="utf-8"))
+    assert [violation for violation in found if not (knows_devices and ": device: " in violation)] == []
 
 
 @pytest.mark.parametrize(
