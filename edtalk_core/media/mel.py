@@ -20,6 +20,8 @@ WINDOW_COLUMNS = 16
 
 _FFT = 800
 _HOP = 200
+COLUMNS_PER_SECOND = MODEL_SAMPLE_RATE // _HOP
+"""Mel columns in a second of sound: 80."""
 _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 55.0, 7600.0
 # Mel columns computed at once, and windows gathered at once: bounds the memory on long sounds.

@@ -13,7 +13,7 @@ from ..face.expression_warp import LIDS, PosedFace, apply_flow, warp_flow
 from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import LEFT_EYE, RIGHT_EYE
 from ..media.audio import Audio
-from ..media.mel import AudioFeatures
+from ..media.mel import COLUMNS_PER_SECOND, AudioFeatures
 from ..media.picture import picture_to_image
 from ..model import EDTalk, Portrait
 from ..motion.bases import Lids
@@ -27,9 +27,6 @@ _GAINS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Factors on the read change of an expression, of which the best is taken."""
 _LARGEST_CHANGE = 8.0
 """Largest change of the expression weights that a factor may make: about the distance between expressions."""
-
-COLUMNS_PER_SECOND = 80
-"""Mel columns in a second of sound."""
 
 _SMOOTHING = 9
 """Mel columns over which loudness is averaged."""
