@@ -46,10 +46,9 @@ _STRETCH = (0.3, 0.5)
 _SQUEEZE = (2.0, 3.0)
 """Ratios of areas, portrait to frame, between which trust begins: below, the portrait is smeared over a place that a
 turning head uncovers; above, it is squeezed to where it disappears."""
-_SOFT_SAMPLING = 0.12
-"""Weight, along each axis, of the sharpening that bilinear sampling takes away again, on average over its positions:
-1 - (1 - cos w) / 3 of the energy at the frequency w."""
 _MOST_SHARPENING = 2.5
+_UNSEEN = 0.024
+"""RMS difference of neighbouring frames, of a range of 2, that is as likely noise as motion: 3 of 255 levels."""
 _RIM = 2
 """Pixels of the model at the frame's edges that the generator darkens: it samples zeros beyond its features."""
 
@@ -101,26 +100,31 @@ class Detail:
     def __init__(self, portraits: Tensor, coarse: Tensor, still: np.ndarray | None = None) -> None:
         self._coarse = coarse
         self._still = None if still is None else torch.from_numpy(still).to(coarse.device, torch.float32)
-        self._fine = _filter(portraits, (-_SOFT_SAMPLING, 1 + 2 * _SOFT_SAMPLING, -_SOFT_SAMPLING))
-        if self._still is not None:  # Where nothing moves, nothing is sampled between pixels.
-            free = F.interpolate(self._still[None, None], size=portraits.shape[-2:], mode="bilinear")
-            self._fine = portraits + free * (self._fine - portraits)
+        self._fine = portraits.float().contiguous(memory_format=torch.channels_last)
 
     def add(self, images: Tensor, flow: Tensor) -> Tensor:
-        """Images (B,3,S,S) of the generator and its finest raw flow (B,3,S,S) -> images (B,3,N,N), not clamped."""
-        if images.device.type != "cpu":
-            return self._add(images, flow, self._coarse, self._fine)
-        result = images.new_empty(len(images), *self._fine.shape[1:])
-        # One by one, what is computed of a frame stays in the cache.
-        for number in range(len(images)):
-            row = slice(number, number + 1)
-            own = slice(None) if len(self._fine) == 1 else row
-            self._add(images[row], flow[row], self._coarse[own], self._fine[own], result[row])
-        return result
+        """Images (B,3,S,S) of the generator and its finest raw flow (B,3,S,S) -> images (B,3,N,N), not clamped.
 
-    def _add(self, images: Tensor, flow: Tensor, coarse: Tensor, fine: Tensor, result: Tensor | None = None) -> Tensor:
-        """As `add`, written to `result` (B,3,N,N) if there is one."""
-        resolution, size = images.shape[-1], fine.shape[-1]
+        The images are channels-last in memory.
+        """
+        shape = (len(images), *self._fine.shape[1:])
+        frames = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
+        # One by one on a CPU: what is computed of a frame stays in the cache.
+        count = 1 if images.device.type == "cpu" else len(images)
+        for start in range(0, len(images), count):
+            rows = slice(start, start + count)
+            coarse, fine = (x if len(x) == 1 else x[rows] for x in (self._coarse, self._fine))
+            _compose(*self._parts(images[rows], flow[rows], coarse), fine, frames[rows])
+        return frames
+
+    def _parts(self, images: Tensor, flow: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What frames are made of, at the model's resolution.
+
+        Returns:
+            base (B,3,S,S), which all frames have; trust (B,1,S,S), the share of the portrait that is added to it; shift
+            (B,2,S,S), where that comes from, relative to its place, in halves of the side.
+        """
+        resolution = images.shape[-1]
         shift = torch.tanh(flow[:, :2]) + _mismatch(resolution, flow.device)
         if self._still is not None:
             shift = shift * self._still
@@ -133,10 +137,92 @@ class Detail:
         sharpened = _sharpened(warped, change, broad, trust)
         if self._still is not None:
             trust, certainty = 1 - self._still * (1 - trust), certainty * self._still
-        both = torch.cat([torch.lerp(sharpened, certainty * broad, trust), trust, shift], dim=1)
-        enlarged = F.interpolate(both, size=(size, size), mode="bilinear", align_corners=False)
-        detailed = _sample(fine, enlarged[:, 4:].add_(_pixel_centres(size, flow.device)))
-        return torch.addcmul(enlarged[:, :3], enlarged[:, 3:4], detailed, out=result)
+        return torch.lerp(sharpened, certainty * broad, trust), trust, shift
+
+
+def _compose(base: Tensor, trust: Tensor, shift: Tensor, fine: Tensor, frames: Tensor) -> None:
+    """Enlarge the parts of frames and add what they have of portraits (1 or B,3,N,N), into `frames` (B,3,N,N)."""
+    size = fine.shape[-1]
+    detailed = _sample_smoothly(fine, _resized(shift, size))
+    # All in the same layout, of three channels: a product with a broadcast view takes several times as long.
+    torch.addcmul(_resized(base, size), _resized(trust.expand(-1, 3, -1, -1), size), detailed, out=frames)
+
+
+class TemporalFilter:
+    """Recursive temporal noise reduction of a stream of frames: changes too small to be seen are held back.
+
+    The motion that is read from a video is never quite still, and with it the grain of a still wall wanders. A frame is
+    before + gain * (frame - before), with gain = e^2 / (e^2 + _UNSEEN^4) of the local mean square e of the difference:
+    what moves passes, what differs by less than _UNSEEN stays, and no difference stays that is larger.
+
+    Args:
+        resolution: the model's; S.
+    """
+
+    def __init__(self, resolution: int) -> None:
+        self._resolution = resolution
+        self._before: Tensor | None = None
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Filter the next frames of the stream (B,3,N,N), channels-last, in place, and return them."""
+        for number in range(len(frames)):
+            frame = frames[number : number + 1]
+            if self._before is not None:
+                change = frame - self._before
+                energy = _resized(change.square(), self._resolution // 2, area=True).mean(1, keepdim=True)
+                energy = _blur(energy, _TRUST_RADIUS / 2).square_()
+                gain = energy / (energy + _UNSEEN**4)
+                gain = _resized(gain.expand(-1, 3, -1, -1), frame.shape[-1])
+                torch.addcmul(self._before, gain, change, out=frame)
+            self._before = frame
+        if self._before is not None:
+            self._before = self._before.clone(memory_format=torch.preserve_format)
+        return frames
+
+
+def _resized(images: Tensor, size: int, area: bool = False) -> Tensor:
+    """Images (B,C,H,W) at another size (B,C,size,size), channels-last: bilinear, or means of areas."""
+    if images.device.type != "cpu":
+        resized = F.interpolate(images, size=(size, size), mode="area" if area else "bilinear")
+        return resized.contiguous(memory_format=torch.channels_last)
+    import cv2  # a tenth of torch's time
+
+    method = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    return _from_pictures([cv2.resize(picture, (size, size), interpolation=method) for picture in _to_pictures(images)])
+
+
+def _sample_smoothly(source: Tensor, shift: Tensor) -> Tensor:
+    """Sample a source (1 or B,C,N,N) beside its pixels, by a shift (B,2,N,N) in halves of the side; channels-last.
+
+    Cubic (a = -0.75), on a CPU at 1/32 of a pixel. Bilinear sampling blurs the more the further a place is from the
+    pixels: detail would flicker as it moves.
+    """
+    size = source.shape[-1]
+    if source.device.type != "cpu":
+        sampled = _sample(source, shift + _pixel_centres(size, source.device), mode="bicubic")
+        return sampled.contiguous(memory_format=torch.channels_last)
+    import cv2  # a tenth of torch's time
+
+    pictures = _to_pictures(source.expand(len(shift), -1, -1, -1))
+    places = _to_pictures(shift * (size / 2) + _pixels(size))
+    second_map = np.empty(0, np.float32)  # x and y are both in the first
+    return _from_pictures(
+        [
+            cv2.remap(picture, place, second_map, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            for picture, place in zip(pictures, places, strict=True)
+        ]
+    )
+
+
+def _to_pictures(images: Tensor) -> np.ndarray:
+    """Images (B,C,H,W) as float pictures (B,H,W,C) for OpenCV."""
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _from_pictures(pictures: list[np.ndarray]) -> Tensor:
+    """Images (B,C,H,W), channels-last, of float pictures (H,W,C)."""
+    batch = torch.from_numpy(pictures[0])[None] if len(pictures) == 1 else torch.from_numpy(np.stack(pictures))
+    return batch.permute(0, 3, 1, 2)
 
 
 def _trust(warped: Tensor, broad: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,10 +273,11 @@ def _sharpened(warped: Tensor, change: Tensor, broad: Tensor, trust: Tensor) -> 
     return torch.addcmul(warped + change, gain - 1, fine)
 
 
-def _sample(source: Tensor, places: Tensor) -> Tensor:
+def _sample(source: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
     """Sample a source (1 or B,C,H,W) at places (B,2,h,w) in [-1,1] from edge to edge; the border repeats."""
     grid = places.permute(0, 2, 3, 1)
-    return F.grid_sample(source.expand(len(grid), -1, -1, -1), grid, align_corners=False, padding_mode="border")
+    source = source.expand(len(grid), -1, -1, -1)
+    return F.grid_sample(source, grid, mode, padding_mode="border", align_corners=False)
 
 
 def _smoothstep(x: Tensor, low: float, high: float) -> Tensor:
@@ -226,6 +313,14 @@ def _pixel_centres(size: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         line = (2 * torch.arange(size, device=device, dtype=torch.float32) + 1) / size - 1
         return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
+
+
+@cache
+def _pixels(size: int) -> Tensor:
+    """Pixel coordinates x, y (1,2,size,size) of the pixels themselves, channels-last, on the CPU."""
+    with torch.inference_mode(False):
+        centres = _pixel_centres(size, torch.device("cpu"))
+        return ((centres + 1) * (size / 2) - 0.5).round().contiguous(memory_format=torch.channels_last)
 
 
 @cache

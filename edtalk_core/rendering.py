@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_whole
-from .detail import Detail, Size, frame_size, resize
+from .detail import Detail, Size, TemporalFilter, frame_size, resize
 from .errors import ArgumentError, MotionError, OutOfMemory
 from .media.picture import images_to_pictures, pictures_to_images
 from .model import EDTalk, Portrait
@@ -208,9 +208,10 @@ class Renderer(_Synthesis):
 
     def _stream(self, motion: Motion, progress: Progress | None) -> Iterator[Tensor]:
         done = 0
+        steady = TemporalFilter(self.model.sizes.resolution) if self._detail is not None else None
         for images in self._batches(motion.frames, partial(self._images, motion)):
             done += len(images)
-            yield images
+            yield images if steady is None else steady(images)
             if progress is not None:
                 progress(done, motion.frames)
 

@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edtalk_core.detail import Detail, _mismatch, frame_size, resize
+from edtalk_core.detail import (
+    Detail,
+    TemporalFilter,
+    _mismatch,
+    _pixel_centres,
+    _resized,
+    _sample_smoothly,
+    frame_size,
+    resize,
+)
 from edtalk_core.errors import ArgumentError
 
 S, N = 64, 192
@@ -43,8 +52,16 @@ def likeness(a: Tensor, b: Tensor) -> float:
 
 def test_a_frame_that_shows_the_portrait_is_the_portrait_at_its_own_resolution(portrait):
     frame = detail_of(portrait).add(resize(portrait, S), flow_of())
-    assert likeness(fine(frame), fine(portrait)) > 0.97
-    assert float((frame - portrait).square().mean().sqrt()) < 0.07  # the finest octave is sharpened for sampling
+    assert float((frame - portrait).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("pixels", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_detail_is_as_sharp_wherever_it_lies_between_pixels(pixels):
+    noise = 0.1 * torch.randn(1, 3, N // 2, N // 2, generator=torch.Generator().manual_seed(0))
+    texture = F.interpolate(noise, size=(N, N), mode="bicubic")
+    frame = detail_of(texture).add(resize(texture, S), flow_of(pixels / 3, 0))
+    energy = [float(image[..., 9:-9, 9:-9].diff(dim=3, n=2).square().mean()) for image in (frame, texture)]
+    assert 0.9 < energy[0] / energy[1] < 1.05
 
 
 def test_detail_moves_with_the_flow(portrait):
@@ -120,6 +137,59 @@ def test_each_frame_may_have_a_portrait_of_its_own(portrait):
     portraits = torch.cat([portrait, portrait.flip(3)])
     together = detail_of(portraits).add(resize(portraits, S), flow_of().expand(2, -1, -1, -1))
     assert torch.equal(together[1:], detail_of(portraits[1:]).add(resize(portraits[1:], S), flow_of()))
+
+
+def test_a_cpu_resizes_and_samples_as_other_devices_do(portrait):
+    soft = resize(portrait, S)
+    places = flow_of(0.4, -1.7)[:, :2].tanh() + _mismatch(S, torch.device("cpu"))
+    grid = (places + _pixel_centres(S, torch.device("cpu"))).permute(0, 2, 3, 1)
+    cubic = F.grid_sample(soft, grid, "bicubic", "border", align_corners=False)
+    assert float((_sample_smoothly(soft, places) - cubic).abs().max()) < 0.02  # 1/64 of a pixel
+    assert torch.allclose(_resized(soft, 90), F.interpolate(soft, 90, mode="bilinear"), atol=1e-4)
+    assert torch.allclose(_resized(portrait, 24, area=True), F.interpolate(portrait, 24, mode="area"), atol=1e-4)
+
+
+LEVEL = 2 / 255
+
+
+def steady(*images: Tensor) -> list[Tensor]:
+    """The images as a filter gives them, one after the other."""
+    temporal = TemporalFilter(S)
+    return [temporal(image.clone().contiguous(memory_format=torch.channels_last)) for image in images]
+
+
+def test_what_flickers_unseen_is_held_still(portrait):
+    flickering = portrait + LEVEL * torch.randn(portrait.shape, generator=torch.Generator().manual_seed(2))
+    first, second = steady(portrait, flickering)
+    assert torch.equal(first, portrait)
+    assert float((second - first).std()) < 0.05 * float((flickering - portrait).std())
+
+
+def test_what_moves_passes_and_only_there(portrait):
+    moved = portrait.clone()
+    moved[..., :96, :] = portrait[..., :96, :].roll(2, 3)
+    moved[..., 96:, :] += 0.5 * LEVEL
+    _, frame = steady(portrait, moved)
+    assert float((frame - moved)[..., :80, :].abs().mean()) < 0.02 * float((moved - portrait)[..., :80, :].abs().mean())
+    assert torch.allclose(frame[..., 120:, :], portrait[..., 120:, :], atol=0.01 * LEVEL)
+
+
+def test_a_slow_change_is_followed_and_never_more_than_a_few_levels_behind(portrait):
+    images = [portrait + 0.3 * LEVEL * step for step in range(60)]
+    behind = [float((image - frame).abs().max()) / LEVEL for image, frame in zip(images, steady(*images), strict=True)]
+    assert max(behind) < 3
+    assert behind[-1] == pytest.approx(behind[30], abs=0.1)  # 0.3 levels a frame, as the images
+
+
+def test_a_filter_does_not_depend_on_the_batch_and_keeps_no_frame_of_the_caller(portrait):
+    images = torch.cat([portrait + step * LEVEL for step in (0, 0.5, 2, 3)])
+    one_by_one = torch.cat(steady(*images.split(1)))
+    temporal = TemporalFilter(S)
+    first = temporal(images[:3].clone().contiguous(memory_format=torch.channels_last))
+    assert torch.equal(first, one_by_one[:3])
+    first.zero_()
+    last = temporal(images[3:].clone().contiguous(memory_format=torch.channels_last))
+    assert torch.equal(last, one_by_one[3:])
 
 
 @pytest.mark.parametrize(
