@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import UnsupportedCheckpoint
 from .networks.sizes import ModelSizes
-from .networks.state import matching_tensors
+from .networks.state import MAX_PARAMETERS, matching_tensors
 from .networks.talking_head import TalkingHead
 from .parts import PARTS
 
@@ -108,6 +108,12 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
         raise UnsupportedCheckpoint(
             f"{source} is not an EDTalk checkpoint: it contains {len(tensors)} tensors such as {names}. Expected names "
             "such as enc.net_app.convs.0.0.weight, lip_fc.2.weight or audio_encoder.0.conv_block.0.weight."
+        )
+    parameters = sum(value.numel() for value in used.values())
+    if parameters > MAX_PARAMETERS:
+        raise UnsupportedCheckpoint(
+            f"{source} claims to be a model of {parameters:,} parameters; the published one has 55 million, and more "
+            f"than {MAX_PARAMETERS:,} are not read."
         )
     unused = tuple(name for name in named if name not in used and not _UNUSED_NAMES.fullmatch(name))
     return replace(recognised, unused=unused)

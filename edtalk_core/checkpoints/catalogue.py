@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError
+from ..paths import expanded_home
 
 LICENSE = (
     "Published by the authors of EDTalk in the repository tanshuai0219/EDTalk under Apache-2.0, but derived from LIA "
@@ -74,11 +75,11 @@ def models_folder() -> Path:
     """Folder for downloaded files: $EDTALK_HOME, else `edtalk` in the platform's user cache folder."""
     home = os.environ.get("EDTALK_HOME")
     if home:
-        return Path(home).expanduser()
+        return expanded_home(home)
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
         cache = "~/Library/Caches"
     else:
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "edtalk"
+    return expanded_home(cache) / "edtalk"

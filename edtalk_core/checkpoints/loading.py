@@ -10,6 +10,7 @@ import torch
 from ..builtin_files import builtin_file
 from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
+from ..paths import expanded_home
 from ..progress import Progress
 from .bundle import merge
 from .catalogue import FILES, MODELS, models_folder
@@ -71,7 +72,7 @@ def local_files(name: str) -> list[Path]:
         return [builtin_file("demo.safetensors")]
     if name in MODELS:
         return [file for part in MODELS[name] for file in local_files(part)]
-    return next(([path] for path in (Path(name).expanduser(), models_folder() / name) if path.exists()), [])
+    return next(([path] for path in (expanded_home(name), models_folder() / name) if path.exists()), [])
 
 
 def _locate(name: str, progress: Progress | None) -> list[Path]:

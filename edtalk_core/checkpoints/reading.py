@@ -6,6 +6,7 @@ import argparse
 import codecs
 import hashlib
 import json
+import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
@@ -19,14 +20,21 @@ from torch import Tensor
 from ..errors import UnsupportedCheckpoint
 from ..motion.files import file_kind
 from ..parts import PARTS
+from ..paths import special_kind
 
 EXPECTED = "Expected EDTalk.pt, EDTalk_lip_pose.pt, Audio2Lip.pt or a bundle made by `edtalk convert`."
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """Start of the older torch.save format: a pickle (protocol 2) of its magic number."""
+_LEGACY_PICKLES = 5
+"""Magic number, version, system, content and names of storages, each a pickle."""
 _LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
-_WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<\?xml|<!doctype|<html|<head|<body)", re.IGNORECASE | re.DOTALL)
+_WEB_PAGE = re.compile(rb"\s*(<!--|<\?xml|<!doctype|<html|<head|<body)", re.IGNORECASE)
+
+MAX_PICKLE_BYTES = 8 << 20
+"""Largest pickle in a PyTorch file: it holds the names of tensors, not their values, and reading it takes 60 times as
+much memory."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,13 +78,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         if path.is_dir():
             raise UnsupportedCheckpoint(f"{path} is a folder. {EXPECTED}")
+        if special := special_kind(path):
+            raise UnsupportedCheckpoint(f"{path} is {special}. {EXPECTED}")
         with path.open("rb") as file:
             head = file.read(4096)
         size = path.stat().st_size
     except FileNotFoundError:
         raise UnsupportedCheckpoint(f"{path} does not exist. {EXPECTED}") from None
-    except OSError as error:
-        raise UnsupportedCheckpoint(f"{path} cannot be read ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UnsupportedCheckpoint(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
 
     if size == 0:
         raise UnsupportedCheckpoint(f"{path} is empty (0 bytes): its download failed. Download it again.")
@@ -127,7 +137,9 @@ def _read_torch(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, s
     is_zip = head.startswith(_ZIP_MAGIC)
     if is_zip:
         _check_torch_archive(path)
-    elif not head.startswith(_LEGACY_TORCH_MAGIC):
+    elif head.startswith(_LEGACY_TORCH_MAGIC):
+        _check_legacy_pickles(path)
+    else:
         raise UnsupportedCheckpoint(f"{path} is not a weight file: it is {_describe(path, head)}. {EXPECTED}")
     try:
         # The published files contain their training arguments, an argparse.Namespace; nothing else is allowed.
@@ -146,29 +158,36 @@ def _read_torch(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, s
     if not isinstance(content, dict):
         raise UnsupportedCheckpoint(f"{path} holds a {type(content).__name__}, not named tensors. {EXPECTED}")
 
-    metadata = {"contents": ", ".join(str(key) for key in content)}
+    metadata = {"contents": ", ".join(key for key in content if isinstance(key, str))}
     if isinstance(content.get("args"), argparse.Namespace):
-        plain = {str(k): v for k, v in vars(content["args"]).items() if isinstance(v, str | int | float | None)}
+        plain = {
+            name: value
+            for name, value in vars(content["args"]).items()
+            if isinstance(name, str) and isinstance(value, str | int | float | None)
+        }
         metadata["args"] = json.dumps(plain)
     model = _tensors(content.get("gen"))
     parts = {part: _tensors(content.get(part.published_key)) for part in PARTS if part.published_key}
     if model:
         for part, tensors in parts.items():
             model |= part.bundled(tensors)
-        return model, metadata
-    candidates = (*parts.values(), _tensors(content), *(_tensors(value) for value in content.values()))
-    return next((tensors for tensors in candidates if tensors), {}), metadata
+    else:
+        candidates = (*parts.values(), _tensors(content), *(_tensors(value) for value in content.values()))
+        model = next((tensors for tensors in candidates if tensors), {})
+    _check_values_present(model, path)
+    return model, metadata
 
 
 def _check_torch_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            members = archive.infolist()
     except Exception as error:  # zipfile raises many types of errors for corrupted files
         raise UnsupportedCheckpoint(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or damaged: the table of contents at its end cannot "
             "be read. Download it again."
         ) from error
+    names = [member.filename for member in members]
     if any(name.endswith("/constants.pkl") for name in names):
         raise UnsupportedCheckpoint(f"{path} is a TorchScript program, not a file of weights. {EXPECTED}")
     if not any(name.endswith("/data.pkl") for name in names):
@@ -176,6 +195,49 @@ def _check_torch_archive(path: Path) -> None:
         raise UnsupportedCheckpoint(
             f"{path} is a zip archive without PyTorch weights; it holds {first_names}. {EXPECTED}"
         )
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise UnsupportedCheckpoint(
+                f"{path} was not written by torch.save: {member.filename} is compressed, {member.compress_size:,} "
+                f"bytes that claim to become {member.file_size:,}. {EXPECTED}"
+            )
+        if member.filename.endswith(".pkl"):
+            _check_pickle_size(path, member.file_size)
+
+
+def _check_legacy_pickles(path: Path) -> None:
+    """Read through the pickles at the start of a file in the older format, without building what they describe."""
+    with path.open("rb") as file:
+        try:
+            for _ in range(_LEGACY_PICKLES):
+                for _, _, position in pickletools.genops(file):
+                    _check_pickle_size(path, position or 0)
+        except UnsupportedCheckpoint:
+            raise
+        except Exception as error:  # malformed pickles raise arbitrary exceptions
+            raise UnsupportedCheckpoint(
+                f"{path} is damaged or incomplete ({type(error).__name__} while reading it). Download it again."
+            ) from error
+
+
+def _check_pickle_size(path: Path, size: int) -> None:
+    if size > MAX_PICKLE_BYTES:
+        raise UnsupportedCheckpoint(
+            f"{path} describes its tensors in {size:,} bytes, and {MAX_PICKLE_BYTES:,} are enough for any model. "
+            f"{EXPECTED}"
+        )
+
+
+def _check_values_present(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UnsupportedCheckpoint for a tensor with more numbers than its storage holds: strides repeat a few."""
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized:
+            continue
+        claimed, present = value.numel() * value.element_size(), value.untyped_storage().nbytes()
+        if claimed > present:
+            raise UnsupportedCheckpoint(
+                f"{path} holds {present:,} bytes of {name} and claims {claimed:,}, which repeat them. {EXPECTED}"
+            )
 
 
 def _describe(path: Path, head: bytes) -> str:
@@ -192,9 +254,10 @@ def _tensors(content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     named = {
-        str(name): value.detach()
+        name: value.detach()
         for name, value in content.items()
-        if isinstance(value, Tensor) and not value.is_meta  # a meta tensor has a shape but no values
+        # A meta tensor has a shape but no values.
+        if isinstance(name, str) and isinstance(value, Tensor) and not value.is_meta
     }
     return _without_module_prefix(named)
 

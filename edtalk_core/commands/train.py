@@ -6,10 +6,11 @@ import argparse
 import dataclasses
 import shutil
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, MissingRequirement
 from .options import Subparsers, add_json_option, add_progress_option, print_json
 from .progress import progress_bars
 
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace) -> None:
             for name, about in stages.items():
                 print(f"{name:<14}{about}")
         return
+    if not all(map(find_spec, ("accelerate", "yaml"))):
+        raise MissingRequirement("Training needs additional packages: pip install 'edtalk[train]'.")
     settings = _settings(args.settings)
     for name in ("data", "out", "init"):
         if getattr(args, name) is not None:
@@ -154,19 +157,17 @@ def _yaml(value: object) -> str:
 
 def _settings(texts: list[str]) -> dict[str, Any]:
     """Parse NAME=VALUE texts, with dotted names and YAML values, to nested settings."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise ArgumentError("Training needs additional packages: pip install 'edtalk[train]'.") from error
+    from ..training.settings import parse_yaml
+
     settings: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ArgumentError(f"--set takes NAME=VALUE, not {text!r}.")
         try:
-            content = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ArgumentError(f"The value of --set {text!r} is not YAML.") from error
+            content = parse_yaml(value)
+        except ValueError as error:
+            raise ArgumentError(f"The value of --set {text!r} cannot be read: {error}.") from error
         *path, key = name.split(".")
         group = settings
         for part in path:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,19 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_write
 from ..errors import EDTalkError
+from ..face.landmarks import LANDMARK_COUNT
+from ..media.mel import MEL_BANDS
+from ..media.picture import LARGEST_SIDE, SMALLEST_SIDE
+from ..paths import special_kind
 
 CLIP_FORMAT = "edtalk-clip"
 CROP_SIZE = 256
 """Default side of the face crops in pixels, as in the published models; also that of files without this metadata."""
 JPEG_QUALITY = 95
+_FARTHEST_LANDMARK = 100.0
+"""Largest distance of a landmark from the corner of its crop, in sides of the crop."""
+_JPEG_HEADER = 4096
+"""Bytes at the start of a JPEG in which its size must be stated."""
 _HEADER_START = 4096
 """Bytes at the start of a clip file that name its format, even if the file is cut off."""
 
@@ -49,21 +58,27 @@ class Clip:
     def __init__(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
+        if special := special_kind(path):
+            raise EDTalkError(f"{path} is {special}, not a prepared clip; take it out of the store.")
         try:
             with safe_open(path, framework="pt") as file:
                 names = set(file.keys())
                 metadata = file.metadata() or {}
                 if metadata.get("format") != CLIP_FORMAT:
                     raise EDTalkError(f"{path} is not a prepared clip; make one with `edtalk prepare`.")
-                self._frames = file.get_tensor("frames").numpy()
-                self._offsets = file.get_tensor("offsets").numpy()
-                self.landmarks: NDArray[np.float32] = file.get_tensor("landmarks").numpy()
-                self.mel: NDArray[np.float32] | None = file.get_tensor("mel").numpy() if "mel" in names else None
-        except SafetensorError as error:
-            raise EDTalkError(f"{path} is damaged ({error}); delete it and run `edtalk prepare` again.") from error
-        self.info = ClipInfo(**json.loads(metadata["info"]))
-        self.size = int(metadata.get("size", CROP_SIZE))
-        """Side of the face crops in pixels."""
+                tensors = {name: file.get_tensor(name) for name in ("frames", "offsets", "landmarks")}
+                mel = file.get_tensor("mel") if "mel" in names else None
+            self.size = _read_size(metadata)
+            """Side of the face crops in pixels."""
+            self.info = _read_info(metadata)
+            _check_tensors(**tensors, mel=mel, size=self.size)
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise EDTalkError(f"{path} is damaged ({reason}); delete it and run `edtalk prepare` again.") from error
+        self._frames = tensors["frames"].numpy()
+        self._offsets = tensors["offsets"].numpy()
+        self.landmarks: NDArray[np.float32] = tensors["landmarks"].numpy()
+        self.mel: NDArray[np.float32] | None = mel.numpy() if mel is not None else None
         self.path = path
 
     def __len__(self) -> int:
@@ -91,6 +106,11 @@ class Clip:
             self.size: cv2.IMREAD_COLOR,
         }
         data = self._frames[self._offsets[index] : self._offsets[index + 1]]
+        if jpeg_size(data) != (self.size, self.size):  # before decoding, which takes the memory that the header claims
+            raise EDTalkError(
+                f"Frame {index} of {self.path} is no JPEG of {self.size} x {self.size} pixels: the clip is damaged; "
+                "delete it and run `edtalk prepare` again."
+            )
         decoded_size = min(px for px in flags if px >= size)
         picture = cv2.imdecode(data, flags[decoded_size])
         if picture is None:
@@ -113,7 +133,69 @@ class Clip:
 
         if self.mel is None:
             raise EDTalkError(f"The clip {self.info.name} has no sound.")
-        return np.concatenate([gather_windows(self.mel, int(i), int(i) + 1).numpy() for i in indexes])
+        windows = np.concatenate([gather_windows(self.mel, int(i), int(i) + 1).numpy() for i in indexes])
+        if not np.isfinite(windows).all():
+            raise EDTalkError(
+                f"The sound of {self.path} holds values that are not finite; delete it and run `edtalk prepare` again."
+            )
+        return windows
+
+
+def _read_size(metadata: Mapping[str, str]) -> int:
+    """Return the side of a clip's crops. Raises ValueError when it is not one."""
+    text = metadata.get("size", str(CROP_SIZE))
+    if not re.fullmatch("[1-9][0-9]{1,3}", text) or not SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
+        raise ValueError(f"its size is {text[:40]!r} px")
+    return int(text)
+
+
+def _read_info(metadata: Mapping[str, str]) -> ClipInfo:
+    """Return a clip's metadata. Raises ValueError when they are not those of a clip."""
+    values = json.loads(metadata.get("info", "null"))
+    if not isinstance(values, dict):
+        raise ValueError("its entry info is missing or no mapping")
+    for field in fields(ClipInfo):
+        value = values.get(field.name, field.default)
+        if not isinstance(value, bool if field.name == "speech" else str):
+            raise ValueError(
+                f"{field.name} is {str(value)[:40]!r}" if value is not MISSING else f"{field.name} is missing"
+            )
+    if unknown := values.keys() - {field.name for field in fields(ClipInfo)}:
+        raise ValueError(f"its entry info has {min(unknown)[:40]!r}, which no clip has")
+    return ClipInfo(**values)
+
+
+def _check_tensors(
+    frames: torch.Tensor, offsets: torch.Tensor, landmarks: torch.Tensor, mel: torch.Tensor | None, size: int
+) -> None:
+    """Raise ValueError unless the tensors of a clip fit together; those of frames are checked when they are decoded."""
+    if frames.dtype != torch.uint8 or frames.ndim != 1:
+        raise ValueError(f"frames are {frames.dtype} {tuple(frames.shape)}")
+    if offsets.dtype != torch.int64 or offsets.ndim != 1 or len(offsets) < 2:
+        raise ValueError(f"offsets are {offsets.dtype} {tuple(offsets.shape)}")
+    if offsets[0] != 0 or offsets[-1] != len(frames) or not bool((offsets.diff() > 0).all()):
+        raise ValueError("offsets do not ascend from the start of the frames to their end")
+    if landmarks.dtype != torch.float32 or landmarks.shape != (len(offsets) - 1, LANDMARK_COUNT, 2):
+        raise ValueError(f"landmarks of {len(offsets) - 1} frames are {landmarks.dtype} {tuple(landmarks.shape)}")
+    if not bool((landmarks.abs() < _FARTHEST_LANDMARK * size).all()):  # false for NaN too
+        raise ValueError("landmarks are far outside of the crops, or not finite")
+    if mel is not None and (mel.dtype != torch.float32 or mel.ndim != 2 or not len(mel) or mel.shape[1] != MEL_BANDS):
+        raise ValueError(f"mel is {mel.dtype} {tuple(mel.shape)}")
+
+
+def jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Return (width, height) in pixels from the header of a JPEG, without decoding it; None if there is no header."""
+    header = data[:_JPEG_HEADER].tobytes()
+    place = 2
+    # Segments: a marker of two bytes, a length that counts itself, content. SOF0 to SOF2 hold the size.
+    while header.startswith(b"\xff\xd8") and place + 9 <= len(header) and header[place] == 0xFF:
+        marker, length = header[place + 1], int.from_bytes(header[place + 2 : place + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2):
+            return int.from_bytes(header[place + 7 : place + 9], "big"), int.from_bytes(
+                header[place + 5 : place + 7], "big"
+            )
+        place += 2 + length
+    return None
 
 
 def encode_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -135,6 +217,7 @@ def write_clip(
     size: int = CROP_SIZE,
 ) -> None:
     """Write a clip file: frames of `size` px by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {
@@ -145,8 +228,11 @@ def write_clip(
     if mel is not None:
         tensors["mel"] = torch.from_numpy(np.ascontiguousarray(mel, np.float32))
     metadata = {"format": CLIP_FORMAT, "size": str(size), "info": json.dumps(info.__dict__)}
-    with atomic_write(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    try:
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise EDTalkError(f"{path} cannot be written: {error}. Check that the disk has room.") from error
 
 
 def clip_file(folder: Path, name: str) -> Path:
@@ -161,7 +247,7 @@ def clip_file(folder: Path, name: str) -> Path:
     if path.exists():
         try:
             Clip(path)
-        except (EDTalkError, KeyError, TypeError, ValueError) as error:
+        except EDTalkError as error:
             with path.open("rb") as file:
                 damaged_clip = CLIP_FORMAT.encode() in file.read(_HEADER_START)
             if not damaged_clip:

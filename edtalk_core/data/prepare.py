@@ -28,6 +28,7 @@ from ..atomic import atomic_write
 from ..checks import check_whole
 from ..errors import AudioError, EDTalkError
 from ..face.landmarks import LANDMARK_COUNT, face_height
+from ..paths import special_kind
 from ..progress import Progress
 from .clips import CROP_SIZE, Clip, ClipInfo, clip_file, encode_frame, write_clip
 from .layouts import Video
@@ -49,8 +50,14 @@ On 85 labelled clips: all 10 of music and noise lie below it, 73 of 75 of speech
 """
 
 REPORT = "report.json"
-_FACTS = {"name", "person", "split", "emotion", "level", "license", "speech", "frames", "sound", "cropped"}
-"""What a report says of each clip."""
+_FACTS: dict[str, type] = {
+    **dict.fromkeys(("name", "person", "split", "emotion", "level", "license"), str),
+    **dict.fromkeys(("speech", "sound", "cropped"), bool),
+    "frames": int,
+}
+"""What a report says of each clip, by type."""
+_MOST_FRAMES = 10**9
+_MAX_REPORT_BYTES = 1 << 28
 SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".aac")
 
 
@@ -321,20 +328,30 @@ def _delete_clip(folder: Path, name: str) -> None:
 
 def _read_report(path: Path) -> Report:
     try:
+        if special_kind(path) or path.stat().st_size > _MAX_REPORT_BYTES:
+            raise ValueError("it is not a report, but a pipe, a device or gigabytes")
         content = json.loads(path.read_text("utf-8"))
         for clips in content["clips"].values():
             for clip in clips:
-                if not (isinstance(clip["name"], str) and isinstance(clip["frames"], int) and clip.keys() >= _FACTS):
-                    raise ValueError(f"not a clip: {clip}")
-        return Report(content["clips"], dict(content["skipped"]))
+                for name, kind in _FACTS.items():
+                    if type(clip[name]) is not kind or (kind is int and not 0 < clip[name] < _MOST_FRAMES):
+                        raise ValueError(f"{name} of a clip is {str(clip[name])[:40]!r}")
+        skipped = content["skipped"]
+        if not all(isinstance(reason, str) for reason in skipped.values()):
+            raise ValueError("reasons of skipped videos are not text")
+        return Report(content["clips"], skipped)
     except FileNotFoundError:
         return Report()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         logger.warning("%s cannot be read (%s): all clips are prepared again", path, error)
         return Report()
 
 
 def _write_report(path: Path, report: Report) -> None:
     content = {"clips": report.clips, "skipped": report.skipped, "splits": report.summary()}
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+    try:
+        with atomic_write(path) as partial:
+            # Names of files may hold bytes that are no text.
+            partial.write_bytes(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
+    except OSError as error:
+        raise EDTalkError(f"{path} cannot be written: {error.strerror or error}. The next run starts over.") from error

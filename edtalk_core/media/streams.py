@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
+from ..paths import special_kind
 
 if TYPE_CHECKING:
     import av
@@ -38,7 +39,9 @@ def existing_file(source: str | Path, error_type: type[MediaError], kind: str) -
         if not path.exists():
             raise error_type(f"There is no file {path}. Check the path of the {kind}.")
         if not path.is_file():
-            raise error_type(f"{path} is a folder, not a {kind}. Give the {kind} file itself.")
+            raise error_type(
+                f"{path} is {special_kind(path) or 'a folder'}, not a {kind}. Give the {kind} file itself."
+            )
         if path.stat().st_size == 0:
             raise error_type(f"{path} is empty (0 bytes), not a {kind}. Copy or download it again.")
         with path.open("rb"):

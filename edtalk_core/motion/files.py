@@ -18,13 +18,12 @@ import torch
 
 from ..atomic import atomic_write
 from ..errors import ArgumentError, EDTalkError, MotionError
-from .motion import TRACKS, Motion
+from ..paths import special_kind
+from .motion import TRACKS, Motion, check_track_size
 
 FORMAT = "edtalk-motion"
 FORMAT_VERSION = 1
 
-MAX_MOTION_BYTES = 1536 << 20
-"""Ten million frames fit in; a file beyond is not read."""
 MAX_JSON_BYTES = 32 << 20
 """About 45 minutes of all three tracks."""
 MAX_HEADER_BYTES = 16 << 20
@@ -89,6 +88,8 @@ def file_kind(path: Path) -> str:
     try:
         if path.is_dir():
             return "a folder"
+        if special := special_kind(path):
+            return special
         with path.open("rb") as file:
             start = file.read(64)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -200,11 +201,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as file:
-        size, header_size = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
-    if header_size > MAX_HEADER_BYTES or size > MAX_MOTION_BYTES:
+        header_size = int.from_bytes(file.read(8), "little")
+    if header_size > MAX_HEADER_BYTES:
         raise MotionError(
-            f"{path} is a safetensors file of {size:,} bytes with a header of {header_size:,}, too large for a motion; "
-            f"expected {_EXPECTED}."
+            f"{path} is a safetensors file with a header of {header_size:,} bytes, too large for a motion; expected "
+            f"{_EXPECTED}."
         )
     try:
         with safe_open(path, framework="pt") as content:
@@ -220,9 +221,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
             if foreign := [name for name in names if name not in TRACKS]:
                 raise MotionError(f"{path} holds {foreign[0]!r}, which no motion has; expected {', '.join(TRACKS)}.")
             for name in names:
-                dtype = content.get_slice(name).get_dtype()
-                if dtype not in _DTYPES:
-                    raise MotionError(f"{path} holds {name} as {dtype}; expected floating-point numbers.")
+                claimed = content.get_slice(name)
+                if claimed.get_dtype() not in _DTYPES:
+                    raise MotionError(f"{path} holds {name} as {claimed.get_dtype()}; expected floating-point numbers.")
+                if len(shape := claimed.get_shape()) == 2:  # `Motion` refuses other shapes
+                    try:
+                        check_track_size(name, *shape)
+                    except MotionError as error:
+                        raise MotionError(f"{path} cannot be used: {error}") from error
             return {name: content.get_tensor(name) for name in names}, head
     except (SafetensorError, OSError) as error:
         raise MotionError(f"{path} is damaged or cut off ({error}); expected {_EXPECTED}.") from error

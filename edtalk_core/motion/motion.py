@@ -25,6 +25,12 @@ FPS = 25.0
 
 MAX_FPS = 1000.0
 
+MAX_FRAMES = 1_000_000
+"""Eleven hours at 25 frames a second. Longer motions are a typo, or a file made to exhaust memory."""
+
+MAX_WEIGHTS = 1024
+"""Weights a frame of one track; the published models have 20, 6 and 10."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Motion:
@@ -132,6 +138,15 @@ def checked_fps(fps: object) -> float:
     return check_number(fps, "A frame rate", above=0, high=MAX_FPS, error=MotionError)
 
 
+def check_track_size(name: str, frames: int, weights: int) -> None:
+    """Raise MotionError for a track of more frames or weights than are supported."""
+    if frames > MAX_FRAMES or weights > MAX_WEIGHTS or frames * weights > MAX_FRAMES * LIP * 2:
+        raise MotionError(
+            f"The {name} track has {frames:,} frames of {weights:,} weights; at most {MAX_FRAMES:,} frames are "
+            f"supported ({MAX_FRAMES / FPS / 3600:.0f} hours at 25 a second), and {MAX_WEIGHTS:,} weights."
+        )
+
+
 def _checked_track(name: str, value: object) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise MotionError(f"The {name} track must be a tensor (frames, weights); got {type(value).__name__}.")
@@ -141,6 +156,7 @@ def _checked_track(name: str, value: object) -> torch.Tensor:
         raise MotionError(
             f"The {name} track must have the shape (frames, weights), both at least 1; got {tuple(value.shape)}."
         )
+    check_track_size(name, *value.shape)
     # Outside of inference mode, so that a motion read by a model may later take part in training.
     with torch.inference_mode(False):
         track = value.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()

@@ -19,13 +19,10 @@ from torch.nn import functional as F
 from ..checks import check_number, check_whole
 from ..errors import ArgumentError, MotionError
 from .length import MODES, SHORT_TRACKS, Mode, leader
-from .motion import Motion, checked_fps
+from .motion import MAX_FRAMES, Motion, checked_fps
 
 Curve = float | Sequence[float] | np.ndarray | torch.Tensor | Callable[[float], float]
 """A number that may change over time: a constant, one value a frame (T,), or a function of the time in seconds."""
-
-MAX_FRAMES = 10_000_000
-"""More than four days at 25 frames a second: a longer motion is a typo."""
 
 _NEIGHBOUR = math.exp(-0.5) / (1 + 2 * math.exp(-0.5))  # 0.27406862; the centre is the rest, 0.45186276
 

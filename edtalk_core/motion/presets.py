@@ -23,7 +23,7 @@ from ..builtin_files import builtin_file
 from ..checks import check_number
 from ..errors import ArgumentError, MotionError
 from .files import file_kind, read_json, write_file
-from .motion import Motion
+from .motion import MAX_WEIGHTS, Motion
 from .operations import blend
 
 EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
@@ -38,7 +38,6 @@ MAX_STRENGTH = 5.0
 FORMAT = "edtalk-preset"
 FORMAT_VERSION = 1
 MAX_PRESET_BYTES = 256 << 10
-MAX_WEIGHTS = 1024
 
 Presets = Mapping[str, Sequence[float]]
 """Emotion -> expression weights, all of one model."""

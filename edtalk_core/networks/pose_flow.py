@@ -98,13 +98,25 @@ class InvertibleConvolution(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        rotation = torch.linalg.qr(torch.randn(channels, channels))[0]
-        permutation, lower, upper = torch.linalg.lu(rotation)
-        self.register_buffer("permutation", permutation)
-        self.register_buffer("signs", upper.diagonal().sign())
-        self.lower = nn.Parameter(lower.tril(-1))
-        self.upper = nn.Parameter(upper.triu(1))
-        self.log_diagonal = nn.Parameter(upper.diagonal().abs().log())
+        self.register_buffer("permutation", torch.empty(channels, channels))
+        self.register_buffer("signs", torch.empty(channels))
+        self.lower = nn.Parameter(torch.empty(channels, channels))
+        self.upper = nn.Parameter(torch.empty(channels, channels))
+        self.log_diagonal = nn.Parameter(torch.empty(channels))
+        # Not on the meta device, where models are recognised before they are read: linear algebra there imports
+        # torch._dynamo, which takes seconds.
+        if not self.lower.is_meta:
+            self._start_with_rotation()
+
+    @torch.no_grad()
+    def _start_with_rotation(self) -> None:
+        channels = len(self.signs)
+        permutation, lower, upper = torch.linalg.lu(torch.linalg.qr(torch.randn(channels, channels))[0])
+        self.permutation.copy_(permutation)
+        self.signs.copy_(upper.diagonal().sign())
+        self.lower.copy_(lower.tril(-1))
+        self.upper.copy_(upper.triu(1))
+        self.log_diagonal.copy_(upper.diagonal().abs().log())
 
     def weight(self) -> Tensor:
         """W (channels,channels)."""
@@ -243,7 +255,8 @@ class PoseFlow(TrackNetwork):
         self.pose, self.audio = pose, audio
         for name in ("mean", "deviation", "pace"):
             self.register_buffer(name, torch.full((pose,), float(name != "mean")))
-        self.register_buffer("start", torch.eye(pose))
+        # Not torch.eye, which imports torch._dynamo on the meta device.
+        self.register_buffer("start", torch.zeros(pose, pose).fill_diagonal_(1))
         self.speech = SpeechEncoder(48, audio)
         context = (LAGS + 2) * pose + len(RECENT) + 1 + audio
         self.steps = nn.ModuleList(FlowStep(pose, context, width, span, dropout) for _ in range(steps))

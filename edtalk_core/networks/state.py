@@ -14,8 +14,11 @@ from ..errors import UnsupportedCheckpoint
 State = Mapping[str, Tensor]
 """Tensors by name, as returned by `nn.Module.state_dict`."""
 
-MAX_WIDTH = 1 << 14
+MAX_WIDTH = 4096
 """Maximum width of a tensor: larger values mean a damaged file, or one made to exhaust memory."""
+
+MAX_PARAMETERS = 200_000_000
+"""Maximum number of parameters of a model, 800 MB in float32; the published model has 55 million."""
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 

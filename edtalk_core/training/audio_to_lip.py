@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from .losses import perceptual_loss
 from .settings import AugmentedSettings, TrainingSettings
 from .speech_variations import augment_sound, interpolate_rows, paced_windows
 from .stage import Stage, frozen
-from .typed_settings import Count, NotNegative, Positive
+from .typed_settings import Batch, Count, Frames, NotNegative, Positive, Range
 
 logger = logging.getLogger("edtalk")
 
@@ -73,9 +73,9 @@ class AudioToLipSettings(AugmentedSettings):
 
     stage: Literal["audio-to-lip"] = "audio-to-lip"
     losses: AudioToLipLosses = AudioToLipLosses()
-    sequence_frames: Count = 16
+    sequence_frames: Frames = 16
     """Consecutive frames of a sample."""
-    network_width: Positive = 1.0
+    network_width: Annotated[float, Range("a number above 0 and at most 8", 0, 8, low_excluded=True)] = 1.0
     """Channels of a new audio encoder relative to the published ones."""
     measured_weights: bool = False
     """Learn from weights measured by landmarks instead of those that the model reads: less noisy than those of a partly
@@ -89,7 +89,7 @@ class AudioToLipSettings(AugmentedSettings):
     """Correct audio-video offsets of clips first, of at most a quarter of a second."""
     vgg_file: str = ""
     """File with torchvision's VGG-19 weights for the perceptual loss; empty: oriented gradients instead."""
-    batch: Count = 4
+    batch: Batch = 4
     learning_rate: Positive = 5e-4
     steps: Count = 30000
 

@@ -43,6 +43,7 @@ def save_training(
     settings: TrainingSettings,
 ) -> Path:
     """Write `checkpoint-STEP.safetensors` atomically and delete the oldest."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: value.detach() for name, value in model.state_dict().items()}
@@ -59,8 +60,11 @@ def save_training(
         "training_config": json.dumps(asdict(settings)),
     }
     path = checkpoint_path(out, step)
-    with atomic_write(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    try:
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise EDTalkError(f"The checkpoint {path} cannot be written: {error}. Check that the disk has room.") from error
     for old in sorted(out.glob("checkpoint-*.safetensors"))[:-CHECKPOINT_COUNT]:
         old.unlink()
     return path

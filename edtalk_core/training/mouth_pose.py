@@ -22,7 +22,7 @@ from .image_stage import LIP_AND_POSE, ImageStageSettings, expression_motion, fr
 from .initialisation import fit_heads
 from .losses import feature_loss
 from .stage import Stage, stack, tile
-from .typed_settings import Count, NotNegative, Positive
+from .typed_settings import Batch, NotNegative, Positive
 
 SHEET_SAMPLES = 8
 """Samples on a sheet."""
@@ -46,7 +46,7 @@ class MouthPoseSettings(ImageStageSettings):
 
     stage: Literal["mouth-pose"] = "mouth-pose"
     losses: MouthPoseLosses = MouthPoseLosses()
-    batch: Count = 4
+    batch: Batch = 4
     learning_rate: Positive = 2e-3
 
 

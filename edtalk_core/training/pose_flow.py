@@ -19,7 +19,7 @@ from ..model import EDTalk
 from ..networks.pose_flow import SPECTRUM, PoseFlow
 from .settings import TrainingSettings
 from .stage import Stage
-from .typed_settings import Count, NotNegative, Positive, Range, Share
+from .typed_settings import Batch, Count, Frames, Momentum, NotNegative, Positive, Range, Share, Width
 
 
 class PoseWindows:
@@ -99,7 +99,7 @@ class PoseFlowLosses:
 class PoseWindowSettings:
     """Samples, see `PoseWindows`."""
 
-    frames: Annotated[int, Range("a whole number of at least 2", 2)] = 100
+    frames: Annotated[int, Range("a whole number from 2 to 10,000", 2, 10_000)] = 100
     """Consecutive frames of a sample."""
     amplitude: NotNegative = 0.5
     """Deviation of the logarithm of a random gain on a sample's movement: people move alike by different amounts."""
@@ -113,13 +113,13 @@ class PoseWindowSettings:
 class FlowSizes:
     """Sizes of a new flow, see `PoseFlow`."""
 
-    steps: Count = 6
+    steps: Annotated[int, Range("a whole number from 1 to 100", 1, 100)] = 6
     """Steps of the flow (K)."""
-    width: Count = 48
+    width: Width = 48
     """Width of the couplings' transformers."""
-    span: Count = 50
+    span: Frames = 50
     """Frames of context."""
-    audio: Count = 16
+    audio: Width = 16
     """Audio features per frame."""
 
 
@@ -134,9 +134,9 @@ class PoseFlowSettings(TrainingSettings):
     measured_weights: bool = False
     """Learn from poses measured by landmarks instead of those that the model reads: less noisy than those of a partly
     trained encoder."""
-    batch: Count = 16
+    batch: Batch = 16
     learning_rate: Positive = 1e-3
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
     decay: bool = True
     steps: Count = 1000
     ema: Share = 0.995

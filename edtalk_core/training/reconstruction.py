@@ -41,7 +41,7 @@ from .losses import still_loss
 from .sampling import EmotionalSampling, clips_across_emotions
 from .settings import TrainingSettings
 from .stage import Stage, tile
-from .typed_settings import Count, NotNegative, Positive, Share
+from .typed_settings import Batch, Count, NotNegative, Positive, Share
 
 SHEET_SAMPLES = 8
 """Samples on a sheet."""
@@ -265,7 +265,7 @@ class ExpressionSettings(ReconstructionSettings):
 
     stage: Literal["expression"] = "expression"
     sampling: EmotionalSampling = EmotionalSampling()
-    batch: Count = 10
+    batch: Batch = 10
     learning_rate: Positive = 2e-3
 
 
@@ -283,7 +283,7 @@ class FinetuneSettings(ReconstructionSettings):
 
     stage: Literal["finetune"] = "finetune"
     sampling: EmotionalSampling = EmotionalSampling(emotional_share=0.0)
-    batch: Count = 4
+    batch: Batch = 4
     learning_rate: Positive = 2e-4
     steps: Count = 500
 

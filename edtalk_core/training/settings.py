@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ..errors import ArgumentError
-from .typed_settings import Count, NotNegative, Positive, Share
+from ..networks.talking_head import MAX_RESOLUTION
+from ..paths import special_kind
+from .typed_settings import Bases, Batch, Count, Momentum, NotNegative, Positive, Range, Seed, Share, Width
 
 RENAMED = {
     **{
@@ -53,6 +55,10 @@ RENAMED = {
 """New names of settings by those of earlier recipes, for error messages."""
 
 
+MAX_YAML = 1 << 20
+"""Letters in the settings of a stage."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Settings of every stage. They are saved with every checkpoint, so that a run can be repeated."""
@@ -65,33 +71,33 @@ class TrainingSettings:
     """Folder for checkpoints, curves and sample sheets."""
     init: str = ""
     """Checkpoint or bundle to start from; a model of half the resolution is grown. Empty: a new model."""
-    resolution: Count = 256
+    resolution: Annotated[int, Range("a power of two from 16 to 1024", 16, MAX_RESOLUTION)] = 256
     """Side of the images in pixels. The published models have 256."""
-    channels: dict[int, int] = field(default_factory=dict)
+    channels: dict[int, Width] = field(default_factory=dict)
     """Feature channels by resolution of a new model; empty: the demo model's."""
-    style: Count = 256
+    style: Width = 256
     """Latent width of a new model; the published models have 512."""
-    lip: Count = 20
+    lip: Bases = 20
     """Bases of a new model's mouth bank (ablation of Table 5)."""
-    pose: Count = 6
+    pose: Bases = 6
     """Bases of a new model's pose bank."""
-    expression: int = 10
+    expression: Annotated[int, Range("a whole number from 0 to 1024", 0, 1024)] = 10
     """Bases of a new model's expression bank (ablation of Table 5); 0: the lip+pose variant."""
-    expression_hidden: Count = 64
+    expression_hidden: Width = 64
     """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
     steps: Count = 10000
     """Number of steps of the run."""
-    batch: Count = 16
+    batch: Batch = 16
     """Samples per step and process."""
     learning_rate: Positive = 7e-4
     """Adam's step size, constant after a warm-up of 100 steps unless `decay` is set."""
     decay: bool = False
     """Cosine decay of the learning rate to a tenth over the run."""
-    betas: tuple[float, float] = (0.5, 0.99)
+    betas: tuple[Momentum, Momentum] = (0.5, 0.99)
     """Adam's averaging constants."""
     ema: Share = 0.998
     """Decay of the running average of the weights that is exported."""
-    seed: int = 0
+    seed: Seed = 0
     """Random seed of the new model and of every batch."""
     precision: Literal["no", "fp16", "bf16"] = "bf16"
     """accelerate's mixed precision."""
@@ -103,6 +109,14 @@ class TrainingSettings:
     """Steps between sample sheets."""
 
     def __post_init__(self) -> None:
+        if self.resolution & (self.resolution - 1):
+            raise ArgumentError(f"resolution must be a power of two from 16 to 1024, not {self.resolution}.")
+        levels = {2**level for level in range(2, self.resolution.bit_length())}
+        if self.channels and not self.init and set(self.channels) != levels:
+            raise ArgumentError(
+                f"channels must have an entry for each of {', '.join(map(str, sorted(levels)))} px, and has them for "
+                f"{', '.join(map(str, sorted(self.channels)))}."
+            )
         bases = self.lip + self.pose + self.expression
         if self.style < bases:
             raise ArgumentError(f"style must have room for {bases} orthogonal bases, and has {self.style}.")
@@ -116,13 +130,30 @@ class AugmentedSettings(TrainingSettings):
     """Strength of random changes: of pictures, mirror, zoom, shift and colour; of sound, voice, room and pace."""
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping of names to values from a YAML file. Raises ArgumentError when it is not one."""
+def parse_yaml(text: str) -> Any:
+    """Parse plain values in YAML. Raises ValueError for anything else: other objects, aliases, bottomless nesting."""
     import yaml
 
+    if len(text) > MAX_YAML:
+        raise ValueError(f"settings take at most {MAX_YAML:,} letters, and this has {len(text):,}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # An alias costs nothing to parse, and without limit to print.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ValueError("it has aliases (*), which settings do not need")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not YAML ({error})") from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping of names to values from a YAML file. Raises ArgumentError when it is not one."""
+    try:
+        if special := special_kind(path):
+            raise ArgumentError(f"The settings {path} are {special}; expected a YAML file.")
+        content = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError) as error:  # ValueError: no text, no YAML, or a NUL in the path
         raise ArgumentError(f"The settings {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ArgumentError(f"The settings {path} must be a mapping of names to values.")

@@ -1,7 +1,7 @@
 """Settings as frozen dataclasses: read from nested mappings with every name and value checked, and documented.
 
 A field's documentation is the string below it in the source. Ranges of numbers are part of their types: `Share`,
-`Positive`, `NotNegative`, `Count`.
+`Positive`, `NotNegative`, `Count` and others.
 """
 
 from __future__ import annotations
@@ -30,15 +30,25 @@ class Range:
     low: float = -math.inf
     high: float = math.inf
     low_excluded: bool = False
+    high_excluded: bool = False
 
     def __contains__(self, number: float) -> bool:
-        return self.low <= number <= self.high and not (self.low_excluded and number == self.low)
+        if (self.low_excluded and number == self.low) or (self.high_excluded and number == self.high):
+            return False
+        return self.low <= number <= self.high
 
 
+# Upper limits are far above what makes sense, and far below what a machine cannot hold or a float cannot represent.
 Share = Annotated[float, Range("a number from 0 to 1", 0, 1)]
-Positive = Annotated[float, Range("a positive number", 0, low_excluded=True)]
-NotNegative = Annotated[float, Range("a number of at least 0", 0)]
-Count = Annotated[int, Range("a whole number of at least 1", 1)]
+Positive = Annotated[float, Range("a positive number of at most a million", 0, 1e6, low_excluded=True)]
+NotNegative = Annotated[float, Range("a number from 0 to a million", 0, 1e6)]
+Momentum = Annotated[float, Range("a number from 0 to below 1", 0, 1, high_excluded=True)]
+Count = Annotated[int, Range("a whole number from 1 to a billion", 1, 10**9)]
+Batch = Annotated[int, Range("a whole number from 1 to 4096", 1, 4096)]
+Frames = Annotated[int, Range("a whole number from 1 to 10,000", 1, 10_000)]
+Width = Annotated[int, Range("a whole number from 1 to 4096", 1, 4096)]
+Bases = Annotated[int, Range("a whole number from 1 to 1024", 1, 1024)]
+Seed = Annotated[int, Range("a whole number from 0 to 4,294,967,295", 0, 2**32 - 1)]
 
 
 def merged(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def convert(value: object, hint: Any, name: str) -> Any:
             if isinstance(value, bool):
                 raise ValueError
             number = float(value)  # type: ignore[arg-type]
-            if math.isnan(number) or (kind is int and number != int(number)):
+            if not math.isfinite(number) or (kind is int and number != int(number)):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise wrong from None
@@ -156,11 +166,19 @@ def type_words(hint: Any) -> str:
     if kind is Literal:
         return " or ".join(f'"{part}"' for part in parts)
     if kind is tuple:
-        plural = type_words(parts[0]).removeprefix("a ") + "s"
+        plural = _plural(parts[0])
         return f"a list of {plural}" if ... in parts else f"a list of {len(parts)} {plural}"
     if kind is dict:
-        return "a mapping of " + " to ".join(type_words(part).removeprefix("a ") + "s" for part in parts)
+        return f"a mapping of {_plural(parts[0])} to {_plural(parts[1])}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+
+
+def _plural(hint: Any) -> str:
+    """Describe several values of a type in words: "whole numbers", "numbers, each a number from 0 to 1"."""
+    if get_origin(hint) is not Annotated:
+        return type_words(hint).removeprefix("a ") + "s"
+    kind, allowed = get_args(hint)
+    return f"{_plural(kind)}, each {allowed.words}"
 
 
 def field_docs(kind: type) -> dict[str, str]:

@@ -16,6 +16,7 @@ from edtalk_core.checkpoints import load_model
 from edtalk_core.errors import UnsupportedCheckpoint
 from edtalk_core.model import EDTalk
 from edtalk_core.networks.sizes import ModelSizes
+from edtalk_core.networks.talking_head import TalkingHead
 from edtalk_core.recognition import recognise
 
 
@@ -182,7 +183,16 @@ def test_quantised_and_odd_numbers_are_refused(change: Callable[[Tensor], Tensor
 def test_file_that_claims_absurd_widths_is_refused_without_making_them(tmp_path: Path) -> None:
     state = tiny_state() | {"lip_fc.2.weight": torch.zeros(1).expand(10**15, 8), "mapping.weight": torch.ones(1)}
     with pytest.raises(UnsupportedCheckpoint, match="contradict each other"):
+        EDTalk.from_state_dict(state)
+    with pytest.raises(UnsupportedCheckpoint, match="4 bytes of lip_fc"):
         load_model(save(tmp_path / "a.pt", state))
+
+
+def test_model_that_claims_absurd_widths_throughout_is_refused_without_making_it() -> None:
+    with torch.device("meta"):
+        state = TalkingHead(ModelSizes(channels=dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 4096))).state_dict()
+    with pytest.raises(UnsupportedCheckpoint, match=r"4,8\d\d,\d\d\d,\d\d\d parameters"):
+        recognise(state)
 
 
 def test_tensor_without_numbers_counts_as_missing(tmp_path: Path) -> None:

@@ -415,7 +415,7 @@ LIPS = random_motion(10).select("lip")
         pytest.param(lambda: resample(Motion(fps=1e-9, **M.tracks), 25), ArgumentError, "frames", id="resample-huge"),
         pytest.param(lambda: fit_length(M, 0), ArgumentError, "whole number", id="fit-nothing"),
         pytest.param(lambda: fit_length(M, 12.5), ArgumentError, "whole number", id="fit-fraction"),
-        pytest.param(lambda: fit_length(M, 10**12), ArgumentError, "10,000,000", id="fit-absurd"),
+        pytest.param(lambda: fit_length(M, 10**12), ArgumentError, "1,000,000", id="fit-absurd"),
         pytest.param(lambda: fit_length(M, 20, "bounce"), ArgumentError, "hold, repeat, ping-pong", id="fit-mode"),
         pytest.param(lambda: fit_length(M, 20, "hold", 0.1), ArgumentError, "repeat", id="fit-crossfade-without-seam"),
         pytest.param(lambda: fit_length(M, 20, "repeat", 0.3), ArgumentError, "twice", id="fit-crossfade-too-long"),
@@ -423,7 +423,7 @@ LIPS = random_motion(10).select("lip")
             lambda: fit_length(M, 20, "repeat", -0.1), ArgumentError, "at least 0", id="fit-crossfade-negative"
         ),
         pytest.param(lambda: loop(M, math.nan), ArgumentError, "finite", id="loop-nan"),
-        pytest.param(lambda: loop(M, 1e300), ArgumentError, "10,000,000", id="loop-absurd"),
+        pytest.param(lambda: loop(M, 1e300), ArgumentError, "1,000,000", id="loop-absurd"),
         pytest.param(lambda: hold(M, 5, index=10), ArgumentError, "no frame 10", id="hold-missing-frame"),
         pytest.param(lambda: align(), ArgumentError, "no motion", id="align-nothing"),
         pytest.param(lambda: combine(), ArgumentError, "at least one", id="combine-nothing"),

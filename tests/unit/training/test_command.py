@@ -81,7 +81,7 @@ def test_help_of_a_stage_lists_its_settings(stage: str, capsys: pytest.CaptureFi
         main(["train", stage, "--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert "  learning_rate: a positive number (default: " in text
+    assert "  learning_rate: a positive number of at most a million (default: " in text
     assert "Adam's step size" in text
     for name in flattened_names(STAGES[stage].SETTINGS):
         assert name == "stage" or f"  {name}: " in text
