@@ -86,16 +86,28 @@ ENCODE_NODE = Node("heard", "EDTalkEncodeAudio", {"audio": "sound.AUDIO"})
 LIP_NODE = Node("lip", "EDTalkLipFromAudio", {"model": "model.model", "features": "heard.features"}, shows=TELLS)
 INPUTS = Column(270, (Group("1. Your picture and sound", MODEL, (picture(), sound())),))
 IDENTITY = Group("2. Model and portrait", MODEL, (MODEL_NODE, PORTRAIT_NODE))
-MOUTH = Group("3. The mouth says the sound", MOTION, (ENCODE_NODE, LIP_NODE))
+MOUTH = Group("3. Lip sync", MOTION, (ENCODE_NODE, LIP_NODE))
+
+
+def blink(motion: str | None = None) -> Node:
+    """Blinks along with the sound, over an expression if there is one."""
+    return Node(
+        "blink",
+        "EDTalkBlink",
+        {"portrait": "portrait.portrait", "features": "heard.features"} | ({"motion": motion} if motion else {}),
+        # Nobody wants other blinks, and all frames anew, with every Run.
+        {"seed": 1, "control_after_generate": "fixed"},
+        shows=TELLS,
+    )
 
 
 def render(prefix: str, title: str = "4. Run", **wires: str) -> Column:
-    """The video, at the end."""
+    """The video, at the end, at the portrait's own size."""
     node = Node(
         "render",
         "EDTalkRenderVideo",
         {"portrait": "portrait.portrait"} | wires,
-        {"filename_prefix": prefix},
+        {"filename_prefix": prefix, "size": "own"},
         shows=PLAYS,
     )
     return Column(380, (Group(title, RENDER, (node,)),))
@@ -118,10 +130,13 @@ TALK = Workflow(
         ),
         Column(
             290,
+            (MOUTH,),
+        ),
+        Column(
+            290,
             (
-                MOUTH,
                 Group(
-                    "An emotion",
+                    "An emotion, and blinks",
                     MOTION,
                     (
                         Node(
@@ -130,11 +145,12 @@ TALK = Workflow(
                             {"portrait": "portrait.portrait"},
                             {"emotion": "happy", "strength": 0.8},
                         ),
+                        blink("emotion.expression"),
                     ),
                 ),
             ),
         ),
-        render("video/EDTalk_talk", lip="lip.lip", expression="emotion.expression", audio="heard.audio"),
+        render("video/EDTalk_talk", lip="lip.lip", expression="blink.motion", audio="heard.audio"),
     ),
     (("picture", "image"), ("sound", "audio"), ("emotion", "emotion"), ("emotion", "strength"), ("model", "model")),
     ("render",),
@@ -155,12 +171,12 @@ HEAD_MOTION = Workflow(
                 ),
             ),
         ),
+        Column(290, (MOUTH,)),
         Column(
             290,
             (
-                MOUTH,
                 Group(
-                    "The head moves to the sound",
+                    "Head and eyes move",
                     MOTION,
                     (
                         Node(
@@ -170,11 +186,14 @@ HEAD_MOTION = Workflow(
                             {"seed": 3},
                             shows=TELLS,
                         ),
+                        blink(),
                     ),
                 ),
             ),
         ),
-        render("video/EDTalk_head_motion", lip="lip.lip", pose="head.pose", audio="heard.audio"),
+        render(
+            "video/EDTalk_head_motion", lip="lip.lip", pose="head.pose", expression="blink.motion", audio="heard.audio"
+        ),
     ),
 )
 
@@ -239,7 +258,7 @@ DUB = Workflow(
             ),
         ),
         Column(
-            420,
+            380,
             (
                 Group(
                     "3. Run",
@@ -249,7 +268,7 @@ DUB = Workflow(
                             "dub",
                             "EDTalkDubVideo",
                             {"model": "model.model", "video": "video.VIDEO", "audio": "sound.AUDIO"},
-                            {"filename_prefix": "video/EDTalk_dub"},
+                            {"filename_prefix": "video/EDTalk_dub", "size": "own"},
                             shows=PLAYS,
                         ),
                     ),
@@ -309,7 +328,7 @@ STABLE_DIFFUSION = Workflow(
             270,
             (
                 Group(
-                    "2. Stable Diffusion paints it",
+                    "2. Stable Diffusion",
                     OTHER,
                     (
                         Node("empty", "EmptyLatentImage"),
@@ -342,6 +361,7 @@ STABLE_DIFFUSION = Workflow(
                     ),
                 ),
                 Group("4. What it says", MODEL, (sound(),)),
+                Group("The eyes blink", MOTION, (blink(),)),
             ),
         ),
         Column(
@@ -364,7 +384,14 @@ STABLE_DIFFUSION = Workflow(
                 ),
             ),
         ),
-        render("video/EDTalk_stable_diffusion", "6. Run", lip="lip.lip", pose="head.pose", audio="heard.audio"),
+        render(
+            "video/EDTalk_stable_diffusion",
+            "6. Run",
+            lip="lip.lip",
+            pose="head.pose",
+            expression="blink.motion",
+            audio="heard.audio",
+        ),
     ),
     (("wanted", "text"), ("sampler", "seed"), ("sound", "audio"), ("checkpoint", "ckpt_name"), ("model", "model")),
     ("shown", "render"),
@@ -407,9 +434,9 @@ TIMELINE = Workflow(
                 ),
             ),
         ),
-        Column(290, (MOUTH,)),
+        Column(290, (MOUTH, Group("The eyes blink", MOTION, (blink("expression.expression"),)))),
         Column(350, (Group("Emotions over time", MOTION, TIMELINE_NODES),)),
-        render("video/EDTalk_timeline", lip="lip.lip", expression="expression.expression", audio="heard.audio"),
+        render("video/EDTalk_timeline", lip="lip.lip", expression="blink.motion", audio="heard.audio"),
     ),
 )
 
@@ -545,8 +572,8 @@ PASTE_BACK = Workflow(
                 IDENTITY,
                 Note(
                     "Press Run: only the head changes",
-                    "With an upscale model in models/upscale_models: select the two purple nodes and press Ctrl+B. "
-                    "All frames are held in memory, so keep it to some seconds.",
+                    "Frames are as large as the face in the picture. An upscale model may sharpen them: select the two "
+                    "purple nodes and press Ctrl+B. All frames are held in memory, so keep it to some seconds.",
                 ),
             ),
         ),
@@ -554,7 +581,7 @@ PASTE_BACK = Workflow(
             290,
             (
                 Group(
-                    "3. Two seconds of the sound",
+                    "3. Lip sync and pose",
                     MOTION,
                     (
                         Node(
@@ -580,7 +607,7 @@ PASTE_BACK = Workflow(
             290,
             (
                 Group(
-                    "4. Render, enlarge",
+                    "4. Render",
                     RENDER,
                     (
                         Node(
@@ -592,6 +619,7 @@ PASTE_BACK = Workflow(
                                 "pose": "idle.pose",
                                 "audio": "heard.audio",
                             },
+                            {"size": "own"},
                             shows=WORKS,
                         ),
                         Node(
@@ -607,13 +635,6 @@ PASTE_BACK = Workflow(
                             {"upscale_model": "upscaler.UPSCALE_MODEL", "image": "frames.images"},
                             bypassed=True,
                         ),
-                        Node(
-                            "scaled",
-                            "ImageScale",
-                            {"image": "upscaled.IMAGE"},
-                            {"upscale_method": "lanczos", "width": 512, "height": 512},
-                            "To 512x512 (no model needed)",
-                        ),
                     ),
                 ),
             ),
@@ -628,7 +649,7 @@ PASTE_BACK = Workflow(
                         Node(
                             "paste",
                             "EDTalkPasteBack",
-                            {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
+                            {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "upscaled.IMAGE"},
                             shows=WORKS,
                         ),
                     ),
@@ -705,7 +726,7 @@ def person(
             ),
         ),
         Group(
-            f"Render and paste person {number}",
+            f"Render person {number}",
             RENDER,
             (
                 Node(
@@ -716,6 +737,7 @@ def person(
                         "lip": f"lip{number}.lip",
                         "audio": f"heard{number}.audio",
                     },
+                    {"size": "own"},
                     shows=WORKS,
                 ),
                 Node(
@@ -736,7 +758,7 @@ TWO_PEOPLE = Workflow(
     "10 Two people in one picture",
     (
         Column(
-            250,
+            270,
             (
                 Group(
                     "1. Your picture and sound",
@@ -925,6 +947,7 @@ BLUEPRINTS = (
                 {"portrait": "portrait.portrait"},
                 {"emotion": "happy", "strength": 0.8},
             ),
+            blink("emotion.expression"),
             Node(
                 "render",
                 "EDTalkRenderVideo",
@@ -932,13 +955,13 @@ BLUEPRINTS = (
                     "portrait": "portrait.portrait",
                     "lip": "lip.lip",
                     "pose": "head.pose",
-                    "expression": "emotion.expression",
+                    "expression": "blink.motion",
                     "audio": "heard.audio",
                 },
-                {"filename_prefix": "video/EDTalk_talk"},
+                {"filename_prefix": "video/EDTalk_talk", "size": "own"},
             ),
         ),
-        (("model", "model"), ("emotion", "emotion"), ("emotion", "strength"), ("head", "amount")),
+        (("model", "model"), ("emotion", "emotion"), ("emotion", "strength"), ("head", "amount"), ("blink", "rate")),
     ),
     Blueprint(
         "Dub a Video (lip sync)",
@@ -951,15 +974,15 @@ BLUEPRINTS = (
                 "dub",
                 "EDTalkDubVideo",
                 {"model": "model.model", "video": "video.VIDEO", "audio": "sound.AUDIO"},
-                {"filename_prefix": "video/EDTalk_dub"},
+                {"filename_prefix": "video/EDTalk_dub", "size": "own"},
             ),
         ),
         (("model", "model"), ("dub", "length"), ("dub", "face")),
     ),
     Blueprint(
         "Paste Back a Talking Head",
-        "The head speaks in its large picture, and the rest stays as it is: rendered, enlarged and put back by EDTalk. "
-        "All frames are held in memory.",
+        "The head speaks in its large picture, and the rest stays as it is: rendered at its own size and put back by "
+        "EDTalk. All frames are held in memory.",
         ("talking head", "composite face", "face", "说话头像", "贴回", "人脸"),
         (picture(), sound(), Node("saved", "SaveVideo", {"video": "create.VIDEO"})),
         (
@@ -971,18 +994,13 @@ BLUEPRINTS = (
                 "frames",
                 "EDTalkRenderFrames",
                 {"portrait": "portrait.portrait", "lip": "lip.lip", "audio": "heard.audio"},
+                {"size": "own"},
                 shows=TELLS,
-            ),
-            Node(
-                "scaled",
-                "ImageScale",
-                {"image": "frames.images"},
-                {"upscale_method": "lanczos", "width": 512, "height": 512},
             ),
             Node(
                 "paste",
                 "EDTalkPasteBack",
-                {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "scaled.IMAGE"},
+                {"portrait": "portrait.portrait", "image": "picture.IMAGE", "frames": "frames.images"},
                 shows=TELLS,
             ),
             Node("create", "CreateVideo", {"images": "paste.images", "audio": "frames.audio", "fps": "frames.fps"}),
