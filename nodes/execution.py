@@ -42,6 +42,8 @@ PREVIEW_SECONDS = 0.5
 """Least time between two previews: encoding one costs about as much as rendering a small frame."""
 PREVIEW_ADDRESSEE = "edtalk-preview"
 """Display node id that live previews are sent to, for nodes that end with a video; see nodes/web/live_preview.js."""
+NOTICE_EVENT = "edtalk.notice"
+"""Type of the messages that nodes/web/edtalk.js shows in a corner of the editor."""
 BAR_STEPS = 1000
 """Resolution of a progress bar over several stages."""
 ESTIMATE_SECONDS = 1.0
@@ -59,23 +61,35 @@ def on_device(model: LoadedModel, memory: int = 0) -> EDTalk:
 
 
 def show_status(text: str) -> None:
-    """Show a sentence on the running node, in the editor's language."""
+    """Show a sentence on the running node, in the editor's language. Recent editors drop it at the end of the run."""
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is not None and server is not None and text:
         server.send_progress_text(translate(text), context.node_id)
 
 
+def show_notice(text: str, severity: str) -> None:
+    """Show a sentence in a corner of the editor for some seconds, even after the run; `severity`: "info" or "warn"."""
+    context = get_executing_context()
+    server = getattr(PromptServer, "instance", None)
+    if context is not None and server is not None and server.client_id is not None:
+        notice = {"node": context.node_id, "text": translate(text), "severity": severity}
+        server.send_sync(NOTICE_EVENT, notice, server.client_id)
+
+
 def warn(text: str | None) -> None:
-    """Show a warning on the running node and log it; nothing if the text is None or empty."""
+    """Show a warning on the running node and in a notice, and log it; nothing if the text is None or empty."""
     if text:
         logger.warning("%s", text)
         show_status(f"⚠ {translate(text)}")
+        show_notice(text, "warn")
 
 
 def show_partial_file(path: Path, frames: int) -> None:
-    """Show on the node where the frames are that were written before it failed or was cancelled."""
-    show_status(f"{counted(frames, 'frame')} kept in {path}")
+    """Show on the node and in a notice where the frames are that were written before it failed or was cancelled."""
+    text = f"{counted(frames, 'frame')} kept in {path}"
+    show_status(text)
+    show_notice(text, "info")
 
 
 def workflow_tags(cls: type[io.ComfyNode]) -> dict[str, str]:

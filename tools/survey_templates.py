@@ -25,17 +25,12 @@ from comfy_install import RENDERERS, Target, targets
 from comfy_server import ComfyServer, Run
 from front_end import FrontEnd, open_front_end
 from layout import layout_problems
-from templates import WORKFLOWS, provide_models, read_workflow, use_example_for_checkpoint
+from templates import RENDER_FRAMES, WORKFLOWS, provide_models, read_workflow, use_example_for_checkpoint
 
 SECONDS = 1800
 """Until a workflow that has not ended counts as hung."""
 SMALL = {"width": 640, "height": 360}
 """Size of the page while a workflow runs: without a graphics card, a large one takes half the processor."""
-SHORTEN = """frames => {
-    for (const node of window.app.graph.nodes.filter(node => node.type.startsWith("EDTalkRender")))
-        for (const [name, value] of [["length", "frames"], ["frames", frames]])
-            node.widgets.find(widget => widget.name === name).value = value;
-}"""
 HEADINGS = ("ComfyUI", "front end", "renderer", "template", "seconds", "result", "overlaps", "screenshot")
 
 
@@ -88,7 +83,7 @@ def look(editor: FrontEnd, target: Target, renderer: str, path: Path, frames: in
     editor.load(workflow)
     use_example_for_checkpoint(editor)
     if frames is not None:
-        editor.page.evaluate(SHORTEN, frames)
+        editor.page.evaluate(RENDER_FRAMES, frames)
     editor.fit()
     before = layout_problems(editor)
     size = dict(editor.page.viewport_size)

@@ -1,6 +1,7 @@
-/** Editor extension for what the server cannot set: link colours of the pack, and translated labels of lists. */
+/** Editor extension for what the server cannot set: link colours, translated labels of lists, and notices. */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { findNode } from "./find_node.js";
 
 const COLOURS = {
   EDTALK_MODEL: "#7d9ad4",
@@ -27,6 +28,13 @@ async function fetchLabels(language) {
   return Object.fromEntries(nodes.map(([id, { inputs }]) => [id, inputs ?? {}]));
 }
 
+const NOTICE_MS = 15000;
+
+/** Shows a sentence of a running node in a corner: recent editors drop a node's status text at the end of the run. */
+function showNotice({ detail: { node, text, severity } }) {
+  app.extensionManager.toast.add({ severity, summary: findNode(node)?.title ?? "EDTalk", detail: text, life: NOTICE_MS });
+}
+
 let labels = {};
 
 app.registerExtension({
@@ -41,6 +49,7 @@ app.registerExtension({
   },
 
   setup() {
+    api.addEventListener("edtalk.notice", showNotice);
     for (const [type, value] of Object.entries(COLOURS)) {
       setDefaultColour(LGraphCanvas.link_type_colors, type, value);
       setDefaultColour(app.canvas.default_connection_color_byType, type, value);

@@ -6,6 +6,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { findNode } from "./find_node.js";
 
 const ADDRESSEE = "edtalk-preview";
 const WIDGET = "edtalk_live_preview";
@@ -21,17 +22,6 @@ const STYLE = `
 .edtalk-video { width: 100% }
 :has(> .edtalk-video) > .lg-node-content { display: none }
 `;
-
-/** Finds the node of an execution id, such as 7, or 5:7 for node 7 in the subgraph that node 5 is. */
-function findNode(executionId) {
-  let graph = app.rootGraph ?? app.graph.rootGraph ?? app.graph;
-  let node;
-  for (const id of String(executionId).split(":")) {
-    node = graph?.nodes.find((candidate) => String(candidate.id) === id);
-    graph = node?.subgraph;
-  }
-  return node;
-}
 
 const findWidget = (node, name) => node.widgets?.find((widget) => widget.name === name);
 

@@ -13,6 +13,7 @@ from front_end import FrontEnd
 from layout import layout_problems
 from templates import (
     HAS_CHECKPOINT,
+    RENDER_FRAMES,
     VIDEOS,
     WORKFLOWS,
     provide_models,
@@ -59,6 +60,15 @@ COMPLETE_BLUEPRINT = """loaders => {
     blueprint.connect(blueprint.outputs.findIndex(output => output.type === "VIDEO"), save, 0);
 }"""
 """Script that loads a file for each socket of the graph's only node, and saves its video."""
+REPEAT_PICTURE = """() => {
+    const graph = window.app.graph, repeat = LiteGraph.createNode("RepeatImageBatch");
+    const find = type => graph.nodes.find(node => node.type === type), portrait = find("EDTalkLoadPortrait");
+    graph.add(repeat);
+    repeat.widgets.find(widget => widget.name === "amount").value = 2;
+    find("LoadImage").connect(0, repeat, 0);
+    repeat.connect(0, portrait, portrait.inputs.findIndex(input => input.name === "image"));
+}"""
+"""Script that makes a batch of two of the portrait's picture."""
 LIVE_PICTURES = """() => [...document.querySelectorAll(".edtalk-live-preview img")]
     .filter(image => image.checkVisibility() && image.naturalWidth > 0).map(image => image.src)"""
 
@@ -134,10 +144,22 @@ def test_previews_give_way_to_the_video_and_a_cancelled_run_leaves_the_last_one(
     cancelled, pictures = run("third", cancel=True)
     assert cancelled.status == "interrupted"
     assert pictures
+    (partial,) = (server.base / "output").glob("third*partial*")
+    assert partial.name in editor.notices()
     (video,) = editor.shown(render)
     assert (video.kind, video.ready) == ("video", True)
     assert f"filename={saved}" in video.source
     complain_not(editor)
+
+
+@pytest.mark.any_renderer
+@pytest.mark.parametrize("opened", WORKFLOWS[:1], ids=name, indirect=True)
+def test_a_warning_outlasts_the_run(opened: FrontEnd):
+    opened.page.evaluate(REPEAT_PICTURE)
+    opened.page.evaluate(RENDER_FRAMES, 1)
+    run = opened.run(SECONDS)
+    assert run.status == "success", run.error.get("exception_message")
+    assert "Only the first of the 2 images is used" in opened.notices()
 
 
 @pytest.mark.any_renderer
@@ -152,14 +174,10 @@ def test_a_workflow_of_an_older_version_still_loads(opened: FrontEnd, server: Co
 def test_an_upscale_model_can_be_switched_on(opened: FrontEnd, server: ComfyServer):
     opened.page.evaluate(
         """() => {
-            for (const node of window.app.graph.nodes) {
-                if (node.type.includes("Upscale")) node.mode = 0;
-                if (node.type.startsWith("EDTalkRender"))  // some frames show it as well as all
-                    for (const [name, value] of [["length", "frames"], ["frames", 30]])
-                        node.widgets.find(widget => widget.name === name).value = value;
-            }
+            for (const node of window.app.graph.nodes) if (node.type.includes("Upscale")) node.mode = 0;
         }"""
     )
+    opened.page.evaluate(RENDER_FRAMES, 30)  # show it as well as all
     run = opened.run(SECONDS)
     assert run.status == "success", run.error.get("exception_message")
     videos = [path for path in run.files(server) if path.suffix in VIDEOS]

@@ -157,6 +157,10 @@ class FrontEnd:
         """Texts of open dialogs and error messages."""
         return self.page.locator(".p-dialog, .p-toast-message-error").all_inner_texts()
 
+    def notices(self) -> str:
+        """Text of the notices in the corner of the page."""
+        return "\n".join(self.page.locator(".p-toast-message").all_inner_texts())
+
     def prompt(self) -> dict[str, Any]:
         """The graph in API format, as the editor queues it."""
         return self.page.evaluate("async () => (await window.app.graphToPrompt()).output")

@@ -26,6 +26,12 @@ USE_EXAMPLE = """() => {
         }
 }"""
 """Script that connects the generated example picture in place of generated pictures."""
+RENDER_FRAMES = """frames => {
+    for (const node of window.app.graph.nodes.filter(node => node.type.startsWith("EDTalkRender")))
+        for (const [name, value] of [["length", "frames"], ["frames", frames]])
+            node.widgets.find(widget => widget.name === name).value = value;
+}"""
+"""Script that limits the graph's renderings to a number of frames."""
 
 
 def read_workflow(path: Path) -> dict[str, Any]:
