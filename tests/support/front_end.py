@@ -62,6 +62,7 @@ BRING_INTO_VIEW = """id => {
     canvas.setDirty(true, true);
 }"""
 PREVIEW_SECONDS = 20
+NOTICE_SECONDS = 10
 COLLECT_ENDED = """() => {
     if (window.endedPrompts) return;
     window.endedPrompts = new Set();
@@ -155,11 +156,14 @@ class FrontEnd:
 
     def dialogs(self) -> list[str]:
         """Texts of open dialogs and error messages."""
-        return self.page.locator(".p-dialog, .p-toast-message-error").all_inner_texts()
+        return self.page.locator(
+            ".p-dialog, .p-toast-message-error, [data-testid=toast][data-toast-kind=error]"
+        ).all_inner_texts()
 
-    def notices(self) -> str:
-        """Text of the notices in the corner of the page."""
-        return "\n".join(self.page.locator(".p-toast-message").all_inner_texts())
+    def wait_for_notice(self, text: str) -> None:
+        """Wait until a notice in the corner of the page contains a text. TimeoutError if none does."""
+        notice = self.page.locator(".p-toast-message, [data-testid=toast]").filter(has_text=text)
+        notice.first.wait_for(timeout=NOTICE_SECONDS * 1000)
 
     def prompt(self) -> dict[str, Any]:
         """The graph in API format, as the editor queues it."""
