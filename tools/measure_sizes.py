@@ -37,6 +37,8 @@ from edtalk_core.media.picture import pictures_to_images
 Pictures = list[np.ndarray]
 
 TILE = 192
+LEAD = 3
+"""Frames rendered before each pair that is measured: larger frames depend a little on those before them."""
 COLUMNS = ("PSNR dB", "SSIM", "perceptual", "of tiles", "sharpness", "flicker")
 WAYS = ("enlarged", "ours", "repeated")
 
@@ -83,25 +85,29 @@ def write(start: str, *cells: str) -> None:
 def read(
     path: Path, model: edtalk.EDTalk, size: str, seconds: float, frames: int
 ) -> tuple[Pictures, Pictures, np.ndarray]:
-    """True frames at `size`, the same at the model's resolution, and the first frame of the video at `size`."""
+    """Read a video.
+
+    Returns:
+        pairs of true frames at `size`; the same at the model's resolution, with LEAD frames before each pair; the first
+        frame of the video at `size`.
+    """
     reader = edtalk.VideoReader(path)
     pictures = [picture for _, picture in islice(reader, round(seconds * reader.fps))]
     clip = find_clip_box(pictures[::4], size=model.sizes.resolution)
     left, top, right, bottom = clip.box
     side = frame_size(size, min(right - left, bottom - top) // 2 * 2, model.sizes.resolution)
     fine: VideoCrop = replace(clip, size=side)
-    starts = np.linspace(1, len(pictures) - 2, frames // 2).astype(int)
-    indexes = sorted({int(start) + step for start in starts for step in (0, 1)})
+    starts = np.linspace(LEAD, len(pictures) - 2, frames // 2).astype(int)
     return (
-        [fine.cut(pictures[index]) for index in indexes],
-        [clip.cut(pictures[index]) for index in indexes],
+        [fine.cut(pictures[start + step]) for start in starts for step in (0, 1)],
+        [clip.cut(pictures[start + step]) for start in starts for step in range(-LEAD, 2)],
         fine.cut(pictures[0]),
     )
 
 
 @torch.inference_mode()
 def reenact(model: edtalk.EDTalk, drivers: Pictures, first: np.ndarray, size: int) -> dict[str, Pictures]:
-    """Frames of `first` driven by `drivers`, by the name of the way."""
+    """Pairs of frames of `first`, by the name of the way; `drivers` have LEAD frames before each pair."""
     image = edtalk.picture_to_image(first, model.sizes.resolution)
     portrait = replace(model.encode_portrait(image), picture=first)
     lip, pose, expression = model.read_weights(pictures_to_images(np.stack(drivers)))
@@ -113,7 +119,8 @@ def reenact(model: edtalk.EDTalk, drivers: Pictures, first: np.ndarray, size: in
         for picture in edtalk.images_to_pictures(F.interpolate(images.clamp(-1, 1), size=(size, size), mode="bicubic"))
     ]
     ours = list(edtalk.Renderer(model, portrait, precision="fp32", size=size).pictures(motion))
-    return {"enlarged": enlarged, "ours": ours, "repeated": [first] * len(drivers)}
+    shown = {"enlarged": enlarged, "ours": ours, "repeated": [first] * len(drivers)}
+    return {way: [frame for at, frame in enumerate(frames) if at % (LEAD + 2) >= LEAD] for way, frames in shown.items()}
 
 
 def measure(shown: Pictures, true: Pictures, distance: PerceptualDistance) -> list[float]:
