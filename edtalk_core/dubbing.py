@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from .errors import ArgumentError, MotionError, VideoError
 from .face.following import FacePath, follow_face
 from .face.framing import FaceChoice, VideoCropMode
 from .face.paste import ColourMatch, PasteBack, check_feather
-from .media.audio import Audio, fit_duration, pad_silence, read_audio
+from .media.audio import PaddedSound, Sound, fit_duration, open_audio
 from .media.picture import as_picture, picture_to_image
 from .media.video import VideoReader, exact_fps, resample_frames
 from .media.video_writer import PartialNotice, VideoWriter
@@ -75,7 +76,7 @@ class Dubbed:
 def dub(
     model: EDTalk,
     video: str | os.PathLike[str],
-    audio: str | os.PathLike[str] | Audio,
+    audio: str | os.PathLike[str] | Sound,
     output: str | os.PathLike[str],
     *,
     motion: str | os.PathLike[str] | Motion | None = None,
@@ -143,10 +144,11 @@ def dub(
     VideoWriter(output, rate, reader.size, None, tags)  # fails now rather than after the work
     renderer = FrameRenderer(model, precision=precision)
 
-    sound = read_audio(audio)
+    sound = open_audio(audio)
     if motion is None:
-        min_duration = reader.duration + 1 if length == "video" else 0.0
-        lips = _lips_from_audio(model, sound, min_duration, partial(report, "lips"))
+        # The duration that a video declares is an estimate.
+        least, most = (reader.duration + 1, 1.5 * reader.duration + 60) if length == "video" else (0.0, math.inf)
+        lips = _lips_from_audio(model, sound, least, most, partial(report, "lips"))
     else:
         lips = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion
     lips = _checked_lips(lips, model)
@@ -296,9 +298,15 @@ def _dub_frames(
         )
 
 
-def _lips_from_audio(model: EDTalk, sound: Audio, min_duration: float, progress: Progress) -> Motion:
-    """Lip motion for audio padded with silence to `min_duration` seconds, so that the mouth is closed at the end."""
-    return motion_from_audio(model, pad_silence(sound, 0, max(0.0, min_duration - sound.duration)), progress=progress)
+def _lips_from_audio(
+    model: EDTalk, sound: Sound, min_duration: float, max_duration: float, progress: Progress
+) -> Motion:
+    """Lip motion for audio padded with silence to `min_duration` seconds, so that the mouth is closed at the end.
+
+    What comes after `max_duration` seconds is never heard.
+    """
+    seconds = min(max(sound.duration, min_duration), max_duration)
+    return motion_from_audio(model, PaddedSound(sound, 0, round(seconds * sound.sample_rate)), progress=progress)
 
 
 def _checked_lips(lips: Motion, model: EDTalk) -> Motion:

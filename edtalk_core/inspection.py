@@ -113,7 +113,7 @@ def _picture(path: Path) -> dict[str, Any]:
 
 
 def _media(path: Path) -> dict[str, Any]:
-    from .media.audio import read_audio
+    from .media.audio import open_audio
     from .media.video import VideoReader
 
     description: dict[str, Any] = {"kind": "sound"}
@@ -131,7 +131,7 @@ def _media(path: Path) -> dict[str, Any]:
         }
         if not video.has_audio:
             return description
-    audio = read_audio(path)
-    sound = {"sample_rate": audio.sample_rate, "channels": len(audio.samples)}
+    audio = open_audio(path)
+    sound = {"sample_rate": audio.sample_rate, "channels": audio.channels}
     # A video with sound has the duration of its pictures.
     return {**description, **sound, "seconds": description.get("seconds", audio.duration)}

@@ -14,7 +14,7 @@ from .checks import check_number
 from .detail import Size
 from .errors import ArgumentError
 from .face.framing import FaceChoice, PictureCropMode
-from .media.audio import Audio, pad_silence, read_audio
+from .media.audio import Audio, Sound, open_audio, pad_silence
 from .media.picture import read_picture
 from .media.streams import is_video
 from .media.video import VideoReader, exact_fps
@@ -152,6 +152,7 @@ def animate(
     rate_of_blinks = blink_rate(blink, sources["expression"], drivers, model)
     names = {track: source.name for track, source in sources.items()}
     rate = exact_fps(fps or (drivers.motion.motion.fps if drivers.motion is not None else model.fps))
+    result_length(drivers.seconds({}), rate)  # too long: fails now rather than after the work
     picture = read_picture(portrait)
     encoded, cropped = portrait_from_picture(model, picture, face=face, box=box, crop=crop)
     renderer: Renderer | WholeRenderer
@@ -198,7 +199,7 @@ def animate(
 class Drivers:
     """The driver, motion and pose video of an animation, opened but not yet read; None where missing."""
 
-    sound: Audio | None = None
+    sound: Sound | None = None
     """The driver's audio, with silence before and after it."""
     video: FromVideo | None = None
     video_seconds: float = 0.0
@@ -237,7 +238,7 @@ def read_drivers(
         video, video_seconds, has_sound = FromVideo(Path(driver), silence_before), reader.duration, reader.has_audio
     sound = None
     if driver is not None and has_sound:
-        sound = pad_silence(read_audio(driver), silence_before, silence_after)
+        sound = pad_silence(open_audio(driver), silence_before, silence_after)
     elif silence_before or silence_after:
         raise ArgumentError("Silence is added to a sound, and there is none; leave the silence out.")
     loaded = load_motion(motion) if isinstance(motion, (str, os.PathLike)) else motion

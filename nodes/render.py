@@ -11,7 +11,7 @@ from comfy_api.latest import InputImpl, io, ui
 
 from ..edtalk_core.detail import frame_size
 from ..edtalk_core.errors import ArgumentError
-from ..edtalk_core.media.audio import Audio, fit_duration
+from ..edtalk_core.media.audio import Audio, Sound, fit_duration
 from ..edtalk_core.media.video import exact_fps
 from ..edtalk_core.media.video_writer import VideoWriter
 from ..edtalk_core.motion.length import Length, result_length
@@ -224,7 +224,7 @@ def save_video(
     pictures: Any,
     rate: Fraction,
     size: tuple[int, int],
-    sound: Audio | None,
+    sound: Sound | None,
     prefix: str,
     format: str,
 ) -> tuple[str, ui.SavedResult]:
@@ -248,7 +248,7 @@ def _describe_length(motion: Motion) -> str:
 def gather_motion(
     portrait: EncodedPortrait,
     sources: dict[str, Motion | None],
-    sound: Audio | None,
+    sound: Sound | None,
     rate: Fraction,
     length: str,
     frames: int,
@@ -274,7 +274,7 @@ def gather_motion(
     return assemble(portrait.model.edtalk, portrait.portrait, tracks, result)
 
 
-def fit_sound(sound: Audio | None, seconds: Fraction) -> Audio:
+def fit_sound(sound: Sound | None, seconds: Fraction) -> Sound:
     """Trim a sound, or pad it with silence, to a length; silence of that length if there is no sound."""
     if sound is None:
         return Audio(np.zeros((1, round(seconds * SILENCE_RATE)), np.float32), SILENCE_RATE)

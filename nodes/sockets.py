@@ -22,7 +22,7 @@ from comfy_api.latest import Input, InputImpl, io
 
 from ..edtalk_core.errors import ArgumentError, AudioError, PictureError
 from ..edtalk_core.face.crop import Crop
-from ..edtalk_core.media.audio import Audio, read_audio
+from ..edtalk_core.media.audio import Audio, Sound, read_audio
 from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.media.video import VideoReader
 from ..edtalk_core.media.video_writer import VideoWriter
@@ -118,12 +118,15 @@ def audio_of(audio: dict[str, Any] | None) -> Audio:
     """
     if audio is None or not len(audio["waveform"]):
         raise AudioError("There is no sound: the video or list that audio comes from has none. Plug in another.")
-    return read_audio(audio["waveform"][0], int(audio["sample_rate"]))
+    waveform, rate = audio["waveform"][0], int(audio["sample_rate"])
+    if waveform.dtype == torch.float32 and waveform.ndim == 2:
+        return read_audio(Audio(waveform.detach().cpu().numpy(), rate))  # shared: an hour of stereo takes 1.4 GB
+    return read_audio(waveform, rate)
 
 
-def sound_of(audio: Audio) -> dict[str, Any]:
-    """Convert Audio to ComfyUI's AUDIO."""
-    return {"waveform": torch.from_numpy(audio.samples.copy())[None], "sample_rate": audio.sample_rate}
+def sound_of(sound: Sound) -> dict[str, Any]:
+    """Convert a sound to ComfyUI's AUDIO. One in memory is shared, not copied."""
+    return {"waveform": torch.from_numpy(sound.read().samples)[None], "sample_rate": sound.sample_rate}
 
 
 @dataclass(frozen=True, eq=False)

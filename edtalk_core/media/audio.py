@@ -1,14 +1,16 @@
-"""Audio: read any sound file, sound track or array as float samples, and convert it to mono for the networks."""
+"""Audio: read any sound file, sound track or array, at once or in blocks, and convert it to mono for the networks."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,13 +18,10 @@ import torch
 from ..checks import check_number
 from ..errors import ArgumentError, AudioError
 from ..wording import counted
-from .streams import contents, decoded_frames, existing_file, moving_streams, open_media
+from .audio_decoding import BLOCK_SAMPLES, MAX_CHANNELS, SAMPLE_RATES, SoundDecoder
+from .streams import existing_file
 
-if TYPE_CHECKING:
-    import av
-    import av.container
-
-logger = logging.getLogger("edtalk")
+SoundType = TypeVar("SoundType", bound="Sound")
 
 MODEL_SAMPLE_RATE = 16000
 """Hz; the sample rate of the networks' input."""
@@ -30,19 +29,67 @@ MODEL_SAMPLE_RATE = 16000
 SHORTEST_S = 0.04
 """Seconds; one frame of the 25 fps the model runs at."""
 
-_SAMPLE_RATES = (1_000, 768_000)
-_MAX_CHANNELS = 64
+MAX_HELD_BYTES = 32 << 20
+"""Samples of a file up to this size are held, rather than decoded for each use: 90 seconds of stereo at 48 kHz."""
+
+MAX_RESERVED_BYTES = 1 << 29
+"""Memory that is reserved for what a file declares; a sound that is longer grows."""
+
 _MAX_AMPLITUDE = 1e3
-# Shorter jumps of the time stamps are rounding and jitter; jumps beyond ten minutes are damaged stamps.
-_SMALLEST_GAP_S = 0.1
-_LARGEST_GAP_S = 600.0
-# Samples that a decoder returns at once (AAC with doubled rate has 2048).
-_LARGEST_BLOCK = 4096
+
+
+class Sound(ABC):
+    """A sound that can be read any number of times, block by block, however long it is."""
+
+    sample_rate: int
+    """Hz."""
+    channels: int
+    length: int
+    """Samples of each channel."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the samples from the start, (C,n) float32 with n as it comes."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.length / self.sample_rate
+
+    def mono_blocks(self, sample_rate: int = MODEL_SAMPLE_RATE) -> Iterator[np.ndarray]:
+        """Yield the mean of the channels at another rate, (n,) float32; together as `to_mono` returns it."""
+        import soxr
+
+        mono = (block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32) for block in self.blocks())
+        if sample_rate == self.sample_rate:
+            yield from mono
+            return
+        missing = -(-self.length * sample_rate // self.sample_rate)
+        stream = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        resampled = (stream.resample_chunk(np.ascontiguousarray(block)) for block in mono)
+        for block in chain(resampled, map(stream.resample_chunk, [np.zeros(0, np.float32)], [True])):
+            if len(block) and missing:
+                yield block[:missing]
+                missing -= min(missing, len(block))
+        if missing:
+            yield np.zeros(missing, np.float32)
+
+    def to_mono(self, sample_rate: int = MODEL_SAMPLE_RATE) -> np.ndarray:
+        """Return the mean of the channels at another rate, as `librosa.load(path, sr=sample_rate)` does.
+
+        Returns:
+            (ceil(N * sample_rate / self.sample_rate),) float32; may share memory with the sound.
+        """
+        return np.concatenate(list(self.mono_blocks(sample_rate)))
+
+    def read(self) -> Audio:
+        """Return the whole sound in memory."""
+        return Audio(np.concatenate(list(self.blocks()), axis=1), self.sample_rate)
 
 
 @dataclass(frozen=True, eq=False)
-class Audio:
-    """A sound with all channels and the sample rate of its source.
+class Audio(Sound):
+    """A sound in memory with all channels and the sample rate of its source.
 
     Shared by reference: never edit `samples` in place.
     """
@@ -51,6 +98,8 @@ class Audio:
     """(C, N) float32, about [-1, 1]."""
     sample_rate: int
     """Hz."""
+    channels: int = field(init=False)
+    length: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -58,27 +107,71 @@ class Audio:
                 f"Audio holds float32 samples of shape (channels, samples), got {self.samples.dtype} "
                 f"{self.samples.shape}. Use read_audio(array, sample_rate), which converts."
             )
+        object.__setattr__(self, "channels", self.samples.shape[0])
+        object.__setattr__(self, "length", self.samples.shape[1])
 
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.samples.shape[1] / self.sample_rate
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield views of the samples."""
+        for start in range(0, self.length, BLOCK_SAMPLES):
+            yield self.samples[:, start : start + BLOCK_SAMPLES]
 
     def to_mono(self, sample_rate: int = MODEL_SAMPLE_RATE) -> np.ndarray:
-        """Return the mean of the channels at another rate, as `librosa.load(path, sr=sample_rate)` does.
+        """Return the mean of the channels at another rate; `samples` themselves if they are mono and at that rate."""
+        if len(self.samples) == 1 and sample_rate == self.sample_rate:
+            return self.samples[0]
+        return super().to_mono(sample_rate)
 
-        Returns:
-            (ceil(N * sample_rate / self.sample_rate),) float32; shares memory with `samples` if it is mono and at that
-            rate.
-        """
-        import soxr
+    def read(self) -> Audio:
+        """Return the sound itself."""
+        return self
 
-        mono = self.samples[0] if len(self.samples) == 1 else self.samples.mean(axis=0, dtype=np.float32)
-        if sample_rate == self.sample_rate:
-            return mono
-        length = -(-len(mono) * sample_rate // self.sample_rate)
-        resampled = soxr.resample(mono, self.sample_rate, sample_rate, quality="HQ")
-        return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
+
+@dataclass(frozen=True, eq=False)
+class AudioFile(Sound):
+    """The sound of a file that is too long to be held; decoded anew whenever it is read. Made by `open_audio`."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    length: int
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Decode the file. Raises AudioError if it has changed and cannot be read any more."""
+        missing = self.length
+        for block in SoundDecoder(self.path, quiet=True):
+            if block.shape[1] and missing:
+                yield _to_float(block[:, :missing])
+                missing -= min(missing, block.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedSound(Sound):
+    """A sound with silence before it, and cut off or followed by silence at a length."""
+
+    sound: Sound
+    before: int
+    """Samples of silence before the sound."""
+    length: int
+    sample_rate: int = field(init=False)
+    channels: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample_rate", self.sound.sample_rate)
+        object.__setattr__(self, "channels", self.sound.channels)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield silence, the blocks of the sound, silence."""
+        missing = self.length
+        for block in chain(self._silence(self.before), self.sound.blocks()):
+            if not missing:
+                return
+            yield block[:, :missing]
+            missing -= min(missing, block.shape[1])
+        yield from self._silence(missing)
+
+    def _silence(self, samples: int) -> Iterator[np.ndarray]:
+        for start in range(0, samples, BLOCK_SAMPLES):
+            yield np.zeros((self.channels, min(BLOCK_SAMPLES, samples - start)), np.float32)
 
 
 def read_audio(
@@ -111,21 +204,58 @@ def read_audio(
     if not isinstance(source, (str, os.PathLike)):
         raise AudioError(f"A sound is a path, an array or an Audio, got {type(source).__name__}.")
 
-    import av
-
     path = existing_file(os.fspath(source), AudioError, "sound")
-    with open_media(path, AudioError, "sound") as container:
-        stream = container.streams.best("audio")
-        if stream is None or stream.codec_context is None:
-            raise AudioError(f"{path} has no sound track that can be read (it holds: {contents(container)}).")
-        try:
-            samples, rate = _decode(container, stream, path)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise AudioError(f"{path} cannot be decoded ({error}). Convert it to WAV or FLAC and try again.") from error
-    return _check(samples, rate, str(path))
+    decoder = SoundDecoder(path)
+    return _collected(decoder, decoder, path)
 
 
-def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Audio:
+def open_audio(source: str | os.PathLike[str] | Sound) -> Sound:
+    """Open a sound to be read in pieces: a short one is read into memory, as by `read_audio`, a long one is not.
+
+    A long file is decoded once to check it, for which see `read_audio`. Sounds pass through.
+    """
+    if isinstance(source, Audio):
+        return read_audio(source)
+    if isinstance(source, Sound):
+        return source
+    if not isinstance(source, (str, os.PathLike)):
+        raise AudioError(f"A sound is a path, an array or an Audio, got {type(source).__name__}.")
+    path = existing_file(os.fspath(source), AudioError, "sound")
+    decoder, blocks, held = SoundDecoder(path), [], 0
+    low, high = math.inf, -math.inf
+    for block in decoder:
+        samples = _to_float(block)
+        if held <= MAX_HELD_BYTES:
+            blocks.append(samples)
+            held += samples.nbytes
+        else:
+            blocks.clear()
+        if samples.size:
+            low, high = min(low, float(samples.min())), max(high, float(samples.max()))
+            _check_range(float(samples.min()), float(samples.max()), str(path))
+    if blocks and held <= MAX_HELD_BYTES:
+        return _collected(blocks, decoder, path)
+    return AudioFile(path, decoder.rate, decoder.channels, decoder.length)
+
+
+def _collected(blocks: Iterable[np.ndarray], decoder: SoundDecoder, path: Path) -> Audio:
+    """Join decoded blocks in a single buffer, which grows in place."""
+    # Interleaved, so that it can.
+    samples, written = np.empty((0, 0), np.float32), 0
+    for block in blocks:
+        if not samples.size:
+            expected = min(decoder.declared * decoder.rate, MAX_RESERVED_BYTES / 4 / decoder.channels)
+            samples = np.empty((int(expected) + decoder.rate, decoder.channels), np.float32)
+        end = written + block.shape[1]
+        if end > len(samples):
+            samples.resize((max(end, len(samples) * 3 // 2), decoder.channels), refcheck=False)
+        samples[written:end] = _to_float(block).T
+        written = end
+    samples.resize((decoder.length, decoder.channels), refcheck=False)
+    return _check(samples.T, decoder.rate, str(path))
+
+
+def pad_silence(audio: SoundType, before_s: float = 0.0, after_s: float = 0.0) -> SoundType:
     """Add silence before and after a sound; the mouth is closed during it.
 
     Args:
@@ -133,25 +263,25 @@ def pad_silence(audio: Audio, before_s: float = 0.0, after_s: float = 0.0) -> Au
         before_s: seconds of silence before the sound.
         after_s: seconds of silence after it.
 
+    Returns:
+        The sound itself if there is nothing to add; else a sound in memory for one in memory, and one that is read in
+        pieces for others.
+
     Raises:
         ArgumentError: a length that is negative, not finite or above an hour.
     """
     for name, seconds in (("before_s", before_s), ("after_s", after_s)):
         check_number(seconds, f"{name}, the silence to add,", low=0, high=3600, unit="seconds")
     before, after = round(before_s * audio.sample_rate), round(after_s * audio.sample_rate)
-    channels, length = audio.samples.shape
-    samples = np.zeros((channels, before + length + after), np.float32)
-    samples[:, before : before + length] = audio.samples
-    return Audio(samples, audio.sample_rate)
+    if not before and not after:
+        return audio
+    padded: Sound = PaddedSound(audio, before, before + audio.length + after)
+    return cast(SoundType, padded.read() if isinstance(audio, Audio) else padded)
 
 
-def fit_duration(audio: Audio, seconds: Fraction) -> Audio:
+def fit_duration(audio: Sound, seconds: Fraction) -> Sound:
     """Trim the sound, or pad it with silence, to a duration; at least one sample remains."""
-    samples = max(1, round(seconds * audio.sample_rate))
-    missing = samples - audio.samples.shape[1]
-    if missing <= 0:
-        return Audio(audio.samples[:, :samples], audio.sample_rate)
-    return Audio(np.pad(audio.samples, ((0, 0), (0, missing))), audio.sample_rate)
+    return PaddedSound(audio, 0, max(1, round(seconds * audio.sample_rate)))
 
 
 def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -161,7 +291,7 @@ def _array_samples(source: np.ndarray | torch.Tensor) -> np.ndarray:
         source = (source.float() if source.is_floating_point() else source).numpy()
     if source.ndim not in (1, 2):
         raise AudioError(f"Samples have the shape (samples,) or (channels, samples), got {source.shape}.")
-    if source.ndim == 2 and source.shape[0] > _MAX_CHANNELS >= source.shape[1] > 0:
+    if source.ndim == 2 and source.shape[0] > MAX_CHANNELS >= source.shape[1] > 0:
         raise AudioError(
             f"Samples have the shape (channels, samples); {source.shape} looks like (samples, channels): transpose it."
         )
@@ -187,12 +317,12 @@ def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
     """Return the samples as an Audio. Raises AudioError for an implausible rate, channel count, length or amplitude."""
     if not isinstance(sample_rate, (int, float, np.integer)) or sample_rate // 1 != sample_rate:  # NaN differs too
         raise AudioError(f"The sample rate is a whole number of Hz, got {sample_rate!r}.")
-    low, high = _SAMPLE_RATES
+    low, high = SAMPLE_RATES
     if not low <= sample_rate <= high:
         raise AudioError(f"{name} has a sample rate of {sample_rate} Hz; expected {low} to {high} Hz.")
     channels, length = samples.shape
-    if not 1 <= channels <= _MAX_CHANNELS:
-        raise AudioError(f"{name} has {counted(channels, 'channel')}; expected 1 to {_MAX_CHANNELS}.")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{name} has {counted(channels, 'channel')}; expected 1 to {MAX_CHANNELS}.")
     if length == 0:
         raise AudioError(f"{name} is empty: there is no sample in it.")
     if length / sample_rate < SHORTEST_S:
@@ -200,7 +330,12 @@ def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
             f"{name} lasts {int(1000 * length // sample_rate)} ms; it must last at least {1000 * SHORTEST_S:.0f} ms, "
             "one video frame."
         )
-    smallest, largest = float(samples.min()), float(samples.max())  # NaN if any sample is
+    _check_range(float(samples.min()), float(samples.max()), name)
+    return Audio(samples, int(sample_rate))
+
+
+def _check_range(smallest: float, largest: float, name: str) -> None:
+    """Raise AudioError for samples that are not finite (both are NaN if any sample is) or absurdly loud."""
     if not (math.isfinite(smallest) and math.isfinite(largest)):
         raise AudioError(f"{name} has samples that are not finite (NaN or infinite). Export it again.")
     if max(-smallest, largest) > _MAX_AMPLITUDE:
@@ -208,75 +343,3 @@ def _check(samples: np.ndarray, sample_rate: int, name: str) -> Audio:
             f"{name} has samples up to {max(-smallest, largest):.4g}, expected about [-1, 1]. If they are integers "
             "stored as floats, divide them by the full scale (32768 for 16 bits)."
         )
-    return Audio(samples, int(sample_rate))
-
-
-def _decode(container: av.container.InputContainer, stream: av.AudioStream, path: Path) -> tuple[np.ndarray, int]:
-    """Decode a sound track to (C, N) float32 and its sample rate, in a single buffer however long it is."""
-    videos = moving_streams(container)
-    starts = [float(s.start_time * s.time_base) for s in videos[:1] if s.start_time is not None and s.time_base]
-    origin = starts[0] if starts else None
-    declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-
-    # Interleaved, so that the buffer can grow in place.
-    samples = np.empty((0, 0), np.float32)
-    rate = written = skip = 0
-    first = True
-    for frame in decoded_frames(container, stream, path):
-        block = frame.to_ndarray()
-        channels = len(frame.layout.channels)
-        if not frame.format.is_planar:
-            block = block.reshape(-1, channels).T
-        if first:
-            rate = frame.sample_rate
-            if not _SAMPLE_RATES[0] <= rate <= _SAMPLE_RATES[1]:
-                raise AudioError(f"{path} has a sample rate of {rate} Hz; expected {_SAMPLE_RATES[0]} or more.")
-            samples = np.empty((int(min(declared, 3600.0) * rate) + rate, channels), np.float32)
-        elif (frame.sample_rate, channels) != (rate, samples.shape[1]):
-            raise AudioError(
-                f"{path} changes from {rate} Hz and {samples.shape[1]} channels to {frame.sample_rate} Hz and "
-                f"{channels} channels midway. Convert it to WAV or FLAC and try again."
-            )
-
-        gap = 0
-        if frame.pts is not None and stream.time_base:
-            time = float(frame.pts * stream.time_base)
-            if origin is None:
-                origin = max(time, 0.0)  # negative time stamps are encoder delay
-            gap = round((time - origin) * rate) - written + skip
-        if origin is not None and (first or abs(gap) > _SMALLEST_GAP_S * rate):
-            if 0 <= gap <= _LARGEST_GAP_S * rate:
-                samples = _grow(samples, written + gap)
-                samples[written : written + gap] = 0
-                written += gap
-            elif first and gap >= -_LARGEST_GAP_S * rate:
-                skip = -gap
-            else:
-                logger.warning("%s: the time stamps of its sound jump by %.1f s: ignored", path, gap / rate)
-                origin += gap / rate
-        first = False
-
-        skipped = min(skip, block.shape[1])
-        skip -= skipped
-        block = block[:, skipped:]
-        samples = _grow(samples, written + block.shape[1])
-        samples[written : written + block.shape[1]] = _to_float(block).T
-        written += block.shape[1]
-    if written == 0:
-        raise AudioError(f"{path} has a sound track, but no sample of it can be read: it is empty or damaged.")
-    if "mp4" in container.format.name and declared and origin is not None:
-        # MP4 states where the sound ends within the last block; decoders return the full block.
-        start = float((stream.start_time or 0) * (stream.time_base or 0))
-        excess = written - round((start + declared - origin) * rate)
-        written -= excess if 0 < excess <= _LARGEST_BLOCK else 0
-    if written / rate < declared - 1.0:
-        logger.warning("%s: only %.1f s of the %.1f s it declares could be read", path, written / rate, declared)
-    samples.resize((written, samples.shape[1]), refcheck=False)
-    return samples.T, rate
-
-
-def _grow(samples: np.ndarray, length: int) -> np.ndarray:
-    """Return the interleaved buffer with room for at least `length` samples, grown in place where possible."""
-    if length > len(samples):
-        samples.resize((max(length, len(samples) * 3 // 2), samples.shape[1]), refcheck=False)
-    return samples

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import mmap
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..errors import AudioError
-from .audio import MODEL_SAMPLE_RATE, Audio, read_audio
+from .audio import MODEL_SAMPLE_RATE, Sound, read_audio
 
 FRAME_SAMPLES = 640
 """Samples of 16 kHz sound in one frame of 25 fps video."""
@@ -26,6 +29,11 @@ _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 55.0, 7600.0
 # Mel columns computed at once, and windows gathered at once: bounds the memory on long sounds.
 _CHUNK = 2048
+_MAX_HELD_COLUMNS = 10 * 60 * COLUMNS_PER_SECOND
+"""Ten minutes: 15 MB."""
+
+MAX_FRAMES = 1_000_000
+"""Longest sound in frames of 25 fps video: eleven hours. Its mel spectrogram takes a gigabyte of temporary files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,21 +41,38 @@ class AudioFeatures:
     """The models' input from a sound: its mel spectrogram, 26 kB a second. Shared by reference: never edit `mel`."""
 
     mel: np.ndarray
-    """(columns,80) float32 in [-4,4], see `mel_spectrogram`."""
+    """(columns,80) float32 in [-4,4], see `mel_spectrogram`. That of a long sound lies in a temporary file."""
     frames: int
     """Whole frames of 25 fps video that the sound lasts, at least 1."""
     duration: float
     """Seconds of the sound itself."""
+
+    def loudness(self) -> np.ndarray:
+        """Mean of the mel bands of each column (columns,), in [-4,4]."""
+        means = np.empty(len(self.mel), np.float32)
+        for start in range(0, len(means), _CHUNK):
+            means[start : start + _CHUNK] = self.mel[start : start + _CHUNK].mean(axis=1)
+            _let_go(self.mel)
+        return means
 
     def windows(self, first: int = 0, last: int | None = None) -> torch.Tensor:
         """Mel windows (T,80,16) of frames `first` to `last` (exclusive; None: to the end)."""
         return gather_windows(self.mel, first, self.frames if last is None else last)
 
 
-def encode_audio(audio: Audio) -> AudioFeatures:
-    """Compute the features of a sound of any rate and channels. AudioError if it is shorter than a frame (40 ms)."""
-    mono = audio.to_mono()
-    return AudioFeatures(mel_spectrogram(mono), len(mono) // FRAME_SAMPLES, audio.duration)
+def encode_audio(audio: Sound) -> AudioFeatures:
+    """Compute the features of a sound of any rate, channels and length, in pieces.
+
+    Raises AudioError if it is shorter than a frame (40 ms), or longer than MAX_FRAMES frames of video.
+    """
+    samples = -(-audio.length * MODEL_SAMPLE_RATE // audio.sample_rate)
+    frames = samples // FRAME_SAMPLES
+    if frames > MAX_FRAMES:
+        raise AudioError(
+            f"The sound lasts {audio.duration / 3600:.1f} hours, and at most {MAX_FRAMES / 25 / 3600:.0f} can be used "
+            "at once: cut it into parts."
+        )
+    return AudioFeatures(_mel_spectrogram(audio.mono_blocks(), samples), frames, audio.duration)
 
 
 def mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
@@ -66,26 +91,65 @@ def mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
     Raises:
         AudioError: not one-dimensional, or shorter than a video frame.
     """
-    if waveform.ndim != 1 or len(waveform) < FRAME_SAMPLES:
+    if waveform.ndim != 1:
+        raise AudioError(f"The mel spectrogram needs mono sound at 16 kHz, got the shape {waveform.shape}.")
+    return _mel_spectrogram([waveform], len(waveform))
+
+
+def _mel_spectrogram(blocks: Iterable[np.ndarray], samples: int) -> np.ndarray:
+    """Compute `mel_spectrogram` of a sound in blocks (n,), `samples` in all, of which few are held."""
+    if samples < FRAME_SAMPLES:
         raise AudioError(
-            f"The mel spectrogram needs mono sound at 16 kHz of at least {FRAME_SAMPLES} samples, got the shape "
-            f"{waveform.shape}."
+            f"The mel spectrogram needs mono sound at 16 kHz of at least {FRAME_SAMPLES} samples, got {samples}."
         )
-    length = len(waveform) // FRAME_SAMPLES * FRAME_SAMPLES
+    length = samples // FRAME_SAMPLES * FRAME_SAMPLES
     columns = length // _HOP + 1
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)
-    mel = np.empty((columns, MEL_BANDS), np.float32)
+    mel = _scratch(columns)
+    source = iter(blocks)
+    held, first = np.zeros(0, np.float32), 0  # the samples from `first` on
     for start in range(0, columns, _CHUNK):
         stop = min(start + _CHUNK, columns)
         index = np.abs(np.arange(start * _HOP, (stop - 1) * _HOP + _FFT) - _FFT // 2)
         index = np.where(index < length, index, 2 * (length - 1) - index)
-        before = np.where(index > 0, waveform[index - 1], 0.0)
-        emphasised = waveform[index].astype(np.float64) - _PRE_EMPHASIS * before
+        needed = int(index.max()) + 1
+        parts = [held[max(0, int(index.min()) - 1 - first) :]]
+        end = first + len(held)
+        first = end - len(parts[0])
+        while end < needed:
+            block = next(source)
+            parts.append(block)
+            end += len(block)
+        held = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        before = np.where(index > 0, held[np.maximum(index - 1 - first, 0)], 0.0)
+        emphasised = held[index - first].astype(np.float64) - _PRE_EMPHASIS * before
         segments = np.lib.stride_tricks.sliding_window_view(emphasised, _FFT)[::_HOP]
         magnitudes = np.abs(np.fft.rfft(segments * hann)) @ mel_filters().T
         decibels = 20 * np.log10(np.maximum(1e-5, magnitudes)) - 20
         mel[start:stop] = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+        _let_go(mel)
     return mel
+
+
+def _scratch(columns: int) -> np.ndarray:
+    """Return an array (columns,80) float32: in memory, or in a temporary file without a name if it is long."""
+    if columns <= _MAX_HELD_COLUMNS:
+        return np.empty((columns, MEL_BANDS), np.float32)
+    try:
+        with tempfile.TemporaryFile() as file:  # the map lives on without the file's name
+            return np.memmap(file, np.float32, "w+", shape=(columns, MEL_BANDS))
+    except OSError as error:
+        raise AudioError(
+            f"There is no room for {columns * MEL_BANDS * 4:,} bytes of temporary files in {tempfile.gettempdir()}: "
+            f"{error.strerror or error}. Set TMPDIR to a folder that has room."
+        ) from error
+
+
+def _let_go(mel: np.ndarray) -> None:
+    """Give the memory of what was read or written of a temporary file back to the system; its content stays."""
+    buffer = mel.base if isinstance(mel, np.memmap) else None
+    if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        buffer.madvise(mmap.MADV_DONTNEED)
 
 
 def mel_windows(waveform: np.ndarray | torch.Tensor, sample_rate: int = MODEL_SAMPLE_RATE) -> torch.Tensor:
@@ -129,6 +193,7 @@ def gather_windows(mel: np.ndarray, first: int, last: int) -> torch.Tensor:
         begin = np.trunc(80.0 * ((np.arange(start, stop) - 2) / 25.0)).astype(np.int64)
         columns = np.clip(begin[:, None] + np.arange(WINDOW_COLUMNS), 0, len(mel) - 1)
         windows[start - first : stop - first] = mel[columns].transpose(0, 2, 1)
+        _let_go(mel)
     return torch.from_numpy(windows)
 
 

@@ -93,11 +93,15 @@ def moving_streams(container: av.container.InputContainer) -> list[av.VideoStrea
 
 
 def decoded_frames(
-    container: av.container.InputContainer, stream: av.AudioStream | av.VideoStream, path: Path
+    container: av.container.InputContainer,
+    stream: av.AudioStream | av.VideoStream,
+    path: Path,
+    *,
+    quiet: bool = False,
 ) -> Iterator:
     """Decode one stream, from the start as far as the file can be read.
 
-    Damaged packets are skipped and a truncated file ends early; each is logged once, as a warning.
+    Damaged packets are skipped and a truncated file ends early; each is logged once, as a warning, unless `quiet`.
 
     Yields:
         av.AudioFrame or av.VideoFrame, in order of presentation.
@@ -127,8 +131,9 @@ def decoded_frames(
             yield from stream.codec_context.decode(None)
         except av.error.FFmpegError:
             damaged += 1
-        logger.warning("%s breaks off before its end (%s): what could be read is used", path, read_error)
-    if damaged:
+        if not quiet:
+            logger.warning("%s breaks off before its end (%s): what could be read is used", path, read_error)
+    if damaged and not quiet:
         logger.warning("%s: %d damaged packets of its %s were left out", path, damaged, stream.type)
 
 

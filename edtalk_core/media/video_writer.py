@@ -17,7 +17,7 @@ import numpy as np
 from ..atomic import atomic_write
 from ..errors import ArgumentError, VideoError
 from ..wording import counted
-from .audio import Audio
+from .audio import Sound
 from .video import BT709, EXACT_SCALING, FULL, LIMITED, exact_fps
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class VideoWriter:
         path: str | os.PathLike[str],
         fps: float | Fraction,
         size: tuple[int, int],
-        audio: Audio | None = None,
+        audio: Sound | None = None,
         metadata: Mapping[str, str] | None = None,
         *,
         on_partial: PartialNotice | None = None,
@@ -105,7 +105,7 @@ class VideoWriter:
             raise VideoError(f"Cannot write {self.path}: there is no folder {self.path.parent}. Create it first.")
         if self.path.is_dir():
             raise VideoError(f"Cannot write {self.path}: it is a folder. Give a file name.")
-        if audio is not None and not isinstance(audio, Audio):
+        if audio is not None and not isinstance(audio, Sound):
             raise ArgumentError(f"The sound of a video is an Audio (see read_audio), got {type(audio).__name__}.")
         low, high = _SIDE_LIMITS
         if (
@@ -187,7 +187,7 @@ class VideoWriter:
         try:
             if not self.frames_written:
                 raise VideoError(f"No frame was written to {self.path}: a video needs at least one.")
-            self._flush(self._audio.samples.shape[1] if self._audio else 0)
+            self._flush(self._audio.length if self._audio else 0)
             self._publish(self.path)
         except BaseException as failure:
             self._salvage()
@@ -244,7 +244,8 @@ class VideoWriter:
         context.color_range, context.colorspace = LIMITED, BT709
         context.color_primaries = context.color_trc = BT709
         if self._audio:
-            channels, rate = len(self._audio.samples), self._audio.sample_rate
+            channels, rate = self._audio.channels, self._audio.sample_rate
+            self._samples, self._sound_ahead = self._audio.blocks(), np.zeros((channels, 0), np.float32)
             rate = next((r for r in _AAC_RATES if r >= rate), _AAC_RATES[-1])
             layout = "stereo" if 2 <= channels <= 8 else "mono"
             self._sound = self._container.add_stream("aac", rate=rate)
@@ -258,7 +259,7 @@ class VideoWriter:
         """Return the number of samples of the sound that belong to the frames written."""
         if self._audio is None:
             return 0
-        return min(round(self.frames_written / self.fps * self._audio.sample_rate), self._audio.samples.shape[1])
+        return min(round(self.frames_written / self.fps * self._audio.sample_rate), self._audio.length)
 
     def _write_sound(self, end: int, rest: bool = False) -> None:
         """Encode the sound up to sample `end`, in full AAC frames; `rest` includes the incomplete last one."""
@@ -266,10 +267,10 @@ class VideoWriter:
 
         if self._audio is None or self._container is None:
             return
-        channels, rate = len(self._audio.samples), self._audio.sample_rate
+        channels, rate = self._audio.channels, self._audio.sample_rate
         while end - self._samples_written >= (1 if rest else _AAC_FRAME):
             start = self._samples_written
-            block = self._audio.samples[:, start : min(start + _AAC_FRAME, end)]
+            block = self._next_sound(min(_AAC_FRAME, end - start))
             if channels > len(_LAYOUTS):
                 block = block.mean(axis=0, keepdims=True)
             elif channels > 2:
@@ -279,6 +280,19 @@ class VideoWriter:
             for ready in self._resampler.resample(frame):
                 self._container.mux(self._sound.encode(ready))
             self._samples_written += block.shape[1]
+
+    def _next_sound(self, samples: int) -> np.ndarray:
+        """Return the next samples (C,n) of the sound."""
+        parts = [self._sound_ahead]
+        ahead = self._sound_ahead.shape[1]
+        while ahead < samples and (block := next(self._samples, None)) is not None:
+            parts.append(block)
+            ahead += block.shape[1]
+        if ahead < samples:
+            raise VideoError(f"The sound of {self.path} ends early: its file changed while it was read. Start again.")
+        self._sound_ahead = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+        block, self._sound_ahead = self._sound_ahead[:, :samples], self._sound_ahead[:, samples:]
+        return block
 
     def _flush(self, sound_end: int) -> None:
         """Flush both encoders, write the sound up to sample `sound_end`, and close the working file."""

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from ..errors import ArgumentError
+from ..media.mel import MAX_FRAMES
 from ..media.video import exact_fps, frame_count_for
 
 LEADERS = ("audio", "video", "motion", "lip")
@@ -42,9 +43,15 @@ class Length:
 def length_of_duration(seconds: float, fps: float | Fraction) -> Length:
     """Return the length of a duration: round(seconds * fps) frames, at least 1.
 
-    Raises ArgumentError for seconds that are negative or not finite, and for a frame rate out of range.
+    Raises ArgumentError for seconds that are negative, not finite or too many, and for a frame rate out of range.
     """
-    return Length(seconds, exact_fps(fps), max(1, frame_count_for(seconds, fps)))
+    frames = max(1, frame_count_for(seconds, fps))
+    if frames > MAX_FRAMES:
+        raise ArgumentError(
+            f"{seconds / 3600:,.1f} hours at {float(fps):g} frames a second are {frames:,} frames, and a result has at "
+            f"most {MAX_FRAMES:,}: cut the input into parts, or choose a lower frame rate."
+        )
+    return Length(seconds, exact_fps(fps), frames)
 
 
 def leader(seconds: Mapping[str, float], length: str = "auto") -> str | None:

@@ -11,6 +11,7 @@ import torch
 
 from ..checks import check_number
 from ..errors import ArgumentError, MotionError
+from ..media.mel import MAX_FRAMES
 from ..wording import counted
 
 LIP, POSE, EXPRESSION = 20, 6, 10
@@ -24,9 +25,6 @@ FPS = 25.0
 """Frames a second of the published models' training data."""
 
 MAX_FPS = 1000.0
-
-MAX_FRAMES = 1_000_000
-"""Eleven hours at 25 frames a second. Longer motions are a typo, or a file made to exhaust memory."""
 
 MAX_WEIGHTS = 1024
 """Weights a frame of one track; the published models have 20, 6 and 10."""

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from ..checks import check_number, check_whole
 from ..errors import ArgumentError, MotionError
+from ..media.mel import MAX_FRAMES
 from .length import MODES, SHORT_TRACKS, Mode, leader
-from .motion import MAX_FRAMES, Motion, checked_fps
+from .motion import Motion, checked_fps
 
 Curve = float | Sequence[float] | np.ndarray | torch.Tensor | Callable[[float], float]
 """A number that may change over time: a constant, one value a frame (T,), or a function of the time in seconds."""

@@ -8,7 +8,7 @@ import torch
 
 from ..checks import check_whole
 from ..errors import ArgumentError, MotionError
-from ..media.audio import Audio, pad_silence, read_audio
+from ..media.audio import Sound, open_audio, pad_silence
 from ..media.mel import AudioFeatures, encode_audio
 from ..model import EDTalk
 from ..motion.motion import FPS, Motion
@@ -18,7 +18,7 @@ from ..progress import Progress
 
 def motion_from_audio(
     model: EDTalk,
-    audio: Audio | AudioFeatures | str | os.PathLike[str],
+    audio: Sound | AudioFeatures | str | os.PathLike[str],
     *,
     silence_before: float = 0.0,
     silence_after: float = 0.0,
@@ -62,14 +62,14 @@ def motion_from_audio(
 
 
 def audio_features(
-    audio: Audio | AudioFeatures | str | os.PathLike[str], silence_before: float = 0.0, silence_after: float = 0.0
+    audio: Sound | AudioFeatures | str | os.PathLike[str], silence_before: float = 0.0, silence_after: float = 0.0
 ) -> AudioFeatures:
     """Return the features of a sound or a file with silence around it; features pass through unchanged.
 
     Raises AudioError when the sound cannot be read, ArgumentError for silence to add to features.
     """
     if not isinstance(audio, AudioFeatures):
-        return encode_audio(pad_silence(read_audio(audio), silence_before, silence_after))
+        return encode_audio(pad_silence(open_audio(audio), silence_before, silence_after))
     if silence_before or silence_after:
         raise ArgumentError("Silence is added to a sound, not to its features: pad the sound before encoding it.")
     return audio

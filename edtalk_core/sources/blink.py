@@ -12,7 +12,7 @@ from ..face.crop import Crop, crop_landmarks
 from ..face.expression_warp import LIDS, PosedFace, apply_flow, warp_flow
 from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import LEFT_EYE, RIGHT_EYE
-from ..media.audio import Audio
+from ..media.audio import Sound
 from ..media.mel import COLUMNS_PER_SECOND, AudioFeatures
 from ..media.picture import picture_to_image
 from ..model import EDTalk, Portrait
@@ -44,7 +44,7 @@ def blink_motion(
     crop: Crop | None,
     motion: Motion | None = None,
     *,
-    audio: Audio | AudioFeatures | str | os.PathLike[str] | None = None,
+    audio: Sound | AudioFeatures | str | os.PathLike[str] | None = None,
     duration: float | None = None,
     rate: float = BLINK_RATE,
     strength: float = 1.0,
@@ -165,7 +165,7 @@ def speech_pauses(features: AudioFeatures) -> list[Pause]:
 
     Loudness is compared with that of the background and of the speech itself. A sound without any contrast has none.
     """
-    loudness = features.mel.mean(axis=1)
+    loudness = features.loudness()
     kernel = np.ones(_SMOOTHING) / _SMOOTHING
     loudness = np.convolve(np.pad(loudness, _SMOOTHING // 2, mode="edge"), kernel, mode="valid")
     background, speech = np.percentile(loudness, [5, 90])

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from ..media.audio import Audio
+from ..media.audio import Sound
 from ..model import EDTalk
 from ..motion.length import Length
 from ..motion.motion import Motion
@@ -50,7 +50,7 @@ class FromMotion:
 class FromSound:
     """Lip motion from a sound."""
 
-    sound: Audio
+    sound: Sound
     name: str = "audio"
 
     def read(self, model: EDTalk, progress: StageProgress) -> tuple[Motion, str | None]:
@@ -80,7 +80,7 @@ class FromVideo:
 class FromFlow:
     """Head motion sampled from the pose flow, along with a sound or in silence."""
 
-    sound: Audio | None = None
+    sound: Sound | None = None
     seed: int = 0
     temperature: float = 1.0
     name: str = "flow"

@@ -257,6 +257,8 @@ def sounds() -> list[Case]:
         case("2 h of 8 channels, dub", lambda b: [
             "dub", DRIVER, files.sparse_wav(b.folder / "eight.wav", 1.5, 24_000, 8), "-o", "out.mp4", "--model", b.model], seconds=120.0, large=True, **ok),
         case("2 h of 8 channels, weights", lambda b: b.weights(files.sparse_wav(b.folder / "eight.wav", 1.5, 24_000, 8)), seconds=600.0, large=True, **ok),
+        case("2 h of silence, WAV, info", lambda b: ["info", files.sparse_wav(b.folder / "long.wav", 2)], **ok),
+        case("67 h of silence, WAV, weights", lambda b: b.weights(files.sparse_wav(b.folder / "long.wav", 67)), endings=("typed",), seconds=100.0, large=True),
         case("gap of 5 h in an .mkv, info", lambda b: ["info", files.gapped_sound(b.folder / "gap.mkv", 5 * 3600)], **ok),
         case("gap of 5 h in an .mkv, animate", lambda b: b.animate(driver=files.gapped_sound(b.folder / "gap.mkv", 5 * 3600)), **ok),
         case("100 gaps of 599 s in an .mkv, info", lambda b: ["info", files.gapped_sound(b.folder / "gap.mkv", 599, 100)], seconds=60.0, endings=("ok", "typed"), large=True),

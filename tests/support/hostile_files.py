@@ -171,17 +171,13 @@ def gapped_sound(path: Path, gap_seconds: float, gaps: int = 1, rate: int = 48_0
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
-        stream.time_base = Fraction(1, 1000)
         for number in range(gaps + 1):
             for part in range(10):
                 block = rng.integers(-3000, 3000, (1, rate // 10)).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(block, "s16", "mono")
-                frame.sample_rate, frame.time_base = rate, Fraction(1, 1000)
-                frame.pts = round(1000 * number * (1 + gap_seconds)) + 100 * part
-                for packet in stream.encode(frame):
-                    packet.pts = packet.dts = frame.pts
-                    packet.time_base = Fraction(1, 1000)
-                    container.mux(packet)
+                frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+                frame.pts = round(rate * (number * (1 + gap_seconds) + part / 10))
+                container.mux(stream.encode(frame))
     return path
 
 

@@ -16,7 +16,7 @@ from hostile_runs import judge_in, verdict_text
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read off /proc")
 
-LONG = ("endings", "store", "clocks", "sound")
+LONG = ("endings", "store", "clocks")
 """Groups of hundreds of runs, or of long ones."""
 
 
