@@ -9,6 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MAX_NAME_BYTES = 255
+"""Longest name of a file in all file systems that matter."""
+
+
+def shortened(name: str, suffix: str) -> str:
+    """Return a name of at most MAX_NAME_BYTES that ends in a suffix: the end of the name gives way."""
+    room = MAX_NAME_BYTES - len(os.fsencode(suffix))
+    return (
+        os.fsencode(name)[:room].decode("utf-8", "ignore") + suffix if len(os.fsencode(name)) > room else name + suffix
+    )
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -26,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the partial file cannot be created or renamed.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial = path.with_name(shortened(f".{path.name}", f".{secrets.token_hex(4)}.partial"))
     try:
         partial.touch(exist_ok=False)
         mode = partial.stat().st_mode

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 from .checks import check_whole
 from .errors import ArgumentError
+from .media.mel import MAX_FRAMES
 from .model import EDTalk, Portrait
 from .motion.motion import Motion
 from .networks.sizes import ModelSizes
@@ -76,8 +77,12 @@ def bench(
 
     Raises ArgumentError for numbers that are too small or an unknown precision.
     """
-    for name, number in (("batch", batch), ("number of repeats", repeats), ("number of frames", frames)):
-        check_whole(number, f"The {name}", low=1)
+    for name, number, most in (
+        ("batch", batch, 1024),
+        ("number of repeats", repeats, 100_000),
+        ("number of frames", frames, MAX_FRAMES),
+    ):
+        check_whole(number, f"The {name}", low=1, high=most)
     size, sizes = model.sizes.resolution, model.sizes
     generator = torch.Generator().manual_seed(0)
     images = (torch.rand(batch, 3, size, size, generator=generator) * 2 - 1).to(model.device)

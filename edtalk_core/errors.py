@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .wording import cleaned
+
 
 class EDTalkError(Exception):
     """Base of all errors a user can cause or fix; the command line prints them as one line."""
+
+    def __str__(self) -> str:
+        return cleaned(super().__str__())
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # Pickled by class name, since the end of this file changes `__module__`, which pickle would import.

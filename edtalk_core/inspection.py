@@ -53,7 +53,7 @@ def _safetensors_format(path: Path) -> str | None:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    from .checkpoints.metadata import read_bases
+    from .checkpoints.metadata import read_bases, read_presets
     from .checkpoints.reading import read_checkpoint
     from .parts import PARTS
     from .recognition import recognise
@@ -68,7 +68,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "variant": recognised.variant,
         "sizes": json.loads(recognised.sizes.to_json()) if recognised.sizes else None,
         **{part.name: part.name in recognised.parts for part in PARTS},
-        "emotions": list(json.loads(metadata.get("presets", "{}"))),
+        "emotions": list(read_presets(metadata, recognised.sizes, str(path))) if recognised.sizes else [],
         "bases": {track: list(names) for track in TRACKS if (names := bases.names(track))},
         "lids": lids,
         "parameters": sum(value.numel() for value in recognised.tensors.values()),

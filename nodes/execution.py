@@ -24,7 +24,7 @@ from server import PromptServer
 from ..edtalk_core.errors import OutOfMemory
 from ..edtalk_core.model import EDTalk
 from ..edtalk_core.motion.motion import Motion
-from ..edtalk_core.wording import counted
+from ..edtalk_core.wording import cleaned, counted
 from .language import translate
 from .sockets import LoadedModel
 
@@ -65,7 +65,7 @@ def show_status(text: str) -> None:
     context = get_executing_context()
     server = getattr(PromptServer, "instance", None)
     if context is not None and server is not None and text:
-        server.send_progress_text(translate(text), context.node_id)
+        server.send_progress_text(cleaned(translate(text)), context.node_id)
 
 
 def show_notice(text: str, severity: str) -> None:

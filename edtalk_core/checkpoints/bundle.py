@@ -18,7 +18,7 @@ from ..motion.presets import published_presets
 from ..networks.sizes import ModelSizes
 from ..recognition import recognise
 from .catalogue import LICENSE
-from .metadata import bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
+from .metadata import FORMAT, bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
 from .reading import Checkpoint, read_checkpoint
 
 
@@ -99,11 +99,15 @@ def convert(
     Optimiser states, discriminators and weights that inference never uses are left out. The metadata lists the sources
     with their SHA-256. `presets` (emotion -> expression weights) and `bases` (names of the bases) replace those of the
     files. `dtype`: see `write_bundle`. Raises the errors of `write_bundle`, `read_checkpoint` and `merge`, and
-    ArgumentError when the target is one of the sources.
+    ArgumentError when the target is one of the sources, or exists and was not made by this function.
     """
     target = Path(target)
     if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
         raise ArgumentError(f"{target} is one of the files to convert; choose another name for the result.")
+    if target.exists() and not _made_by_convert(target):
+        raise ArgumentError(
+            f"{target} exists and was not made by edtalk convert: choose another name, or delete it first."
+        )
     checkpoints = [read_checkpoint(source) for source in sources]
     tensors, metadata = merge(checkpoints)
     source_hashes = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
@@ -113,6 +117,18 @@ def convert(
     if bases is not None:
         metadata["bases"] = bases_to_json(bases)
     return write_bundle(target, tensors, metadata=metadata, dtype=dtype)
+
+
+def _made_by_convert(path: Path) -> bool:
+    """Whether a file is a bundle that lists its sources."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError):
+        return False
+    return metadata.get("format") == FORMAT and "sources" in metadata
 
 
 def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -67,7 +67,7 @@ def read_presets(metadata: Mapping[str, str], sizes: ModelSizes, source: str) ->
             str(emotion): tuple(float(weight) for weight in weights)
             for emotion, weights in json.loads(metadata.get("presets", "{}")).items()
         }
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"The presets in the metadata of {source} cannot be read: {error}.") from error
     for emotion, weights in presets.items():
         if len(weights) != sizes.expression or not all(map(math.isfinite, weights)):
@@ -99,7 +99,7 @@ def read_bases(metadata: Mapping[str, str], sizes: ModelSizes, source: str) -> B
         content = json.loads(text)
         names = {track: _read_names(content.get(track, []), getattr(sizes, track), track) for track in TRACKS}
         lids = _read_lids(content["lids"], sizes.expression) if "lids" in content else None
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UnsupportedCheckpoint(
             f"The names of bases in the metadata of {source} cannot be read: {error}."
         ) from error

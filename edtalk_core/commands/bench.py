@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     if args.model and len(args.model) == 1 and args.model[0] in PUBLISHED:
         try:
             model = random_model(args.model[0], fastest_device() if args.device == "auto" else args.device)
-        except RuntimeError as error:
+        except Exception as error:  # missing drivers make torch raise almost anything
             raise ArgumentError(f"The device {args.device!r} cannot be used: {error}") from error
     else:
         model = load_model(args)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..atomic import MAX_NAME_BYTES
 from ..errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -136,10 +138,17 @@ def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
 def output_path(text: str) -> Path:
     """Type of an argument for a file to write, whose folder must exist."""
     path = Path(text)
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a folder, not a file name")
+    if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
+        raise argparse.ArgumentTypeError(f"a name has at most {MAX_NAME_BYTES} bytes, and {path.name[:40]}... has more")
+    try:
+        if "\0" in text:
+            raise ValueError("it holds a NUL")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{path} is a folder, not a file name")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} cannot be used: {error}") from error
     return path
 
 

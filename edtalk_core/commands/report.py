@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..wording import counted
+from ..wording import cleaned, counted
 from .options import print_json
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def print_video(
         )
         return
     for warning in video.warnings:
-        print(f"edtalk: warning: {warning}", file=sys.stderr)
+        print(cleaned(f"edtalk: warning: {warning}"), file=sys.stderr)
     frames = counted(video.frames, "frame")
     print(f"{video.path}: {frames}, {video.fps:g} a second, {video.duration:.2f} s, {width}x{height}")
     print(about)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import ArgumentError
+from ..wording import cleaned
 from .options import (
     Subparsers,
     add_face_options,
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         print_json({"path": str(output), "width": width, "height": height, "warnings": warnings})
         return
     if cropped.warning:
-        print(f"edtalk: warning: {cropped.warning}", file=sys.stderr)
+        print(cleaned(f"edtalk: warning: {cropped.warning}"), file=sys.stderr)
     print(f"{output}: {width}x{height}")
 
 

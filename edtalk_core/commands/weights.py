@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..wording import cleaned
 from .options import (
     Subparsers,
     add_face_options,
@@ -62,5 +63,5 @@ def run(args: argparse.Namespace) -> None:
         print_json({**inspect_file(output), "warnings": [warning] if warning else []})
         return
     if warning:
-        print(f"edtalk: warning: {warning}", file=sys.stderr)
+        print(cleaned(f"edtalk: warning: {warning}"), file=sys.stderr)
     print(f"{output}: {motion!r}")

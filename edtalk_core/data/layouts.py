@@ -180,5 +180,5 @@ def _path_metadata(path: Path, root: Path) -> dict[str, str]:
 def _split(person: str, test_people: Collection[str], test_share: float, seed: int) -> str:
     if person in test_people:
         return "test"
-    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{person}".encode("utf-8", "surrogateescape")).digest()
     return "test" if int.from_bytes(digest[:8], "big") < test_share * 2**64 else "train"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, shortened
 from ..errors import ArgumentError, VideoError
 from ..wording import counted
 from .audio import Sound
@@ -201,7 +201,7 @@ class VideoWriter:
         while True:
             suffix = f".partial{self.path.suffix}" if number == 1 else f".partial-{number}{self.path.suffix}"
             try:
-                working = self.path.with_name(self.path.stem + suffix)
+                working = self.path.with_name(shortened(self.path.stem, suffix))
                 working.open("xb").close()
                 return working
             except FileExistsError:
@@ -275,7 +275,11 @@ class VideoWriter:
                 block = block.mean(axis=0, keepdims=True)
             elif channels > 2:
                 block = block * _DOWNMIX_GAIN
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", _LAYOUTS[len(block) - 1])
+            layout = _LAYOUTS[len(block) - 1]
+            if channels > 2:  # interleaved: PyAV counts one plane too many for eight channels
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", layout)
+            else:
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", layout)
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             for ready in self._resampler.resample(frame):
                 self._container.mux(self._sound.encode(ready))

@@ -164,6 +164,8 @@ def load_presets(path: str | os.PathLike[str]) -> dict[str, Preset]:
             f"this EDTalk reads {FORMAT!r} version {FORMAT_VERSION}."
         )
     common = {key: content.get(key, "") for key in ("about", "model")}
+    if "presets" not in content and not isinstance(content.get("name"), str):
+        raise MotionError(f"{path}: the name of a preset must be text, not {_short(content.get('name'))}.")
     weights_by_name = content["presets"] if "presets" in content else {content.get("name"): content["weights"]}
     if not isinstance(weights_by_name, dict) or not weights_by_name:
         raise MotionError(f"{path}: 'presets' must be weights by name, at least one; it is not.")

@@ -107,9 +107,9 @@ def test_stand_ins_have_the_published_sizes(variant: str):
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        pytest.param({"batch": 0}, "at least 1", id="batch"),
-        pytest.param({"repeats": 0}, "at least 1", id="repeats"),
-        pytest.param({"frames": -1}, "at least 1", id="frames"),
+        pytest.param({"batch": 0}, "from 1 to", id="batch"),
+        pytest.param({"repeats": 0}, "from 1 to", id="repeats"),
+        pytest.param({"frames": -1}, "from 1 to", id="frames"),
         pytest.param({"precision": "int4"}, "int4", id="precision"),
     ],
 )
@@ -146,7 +146,7 @@ def test_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        pytest.param(["--batch", "0"], "at least 1", id="batch"),
+        pytest.param(["--batch", "0"], "from 1 to", id="batch"),
         pytest.param(["--device", "gpu"], "device", id="device"),
         pytest.param(["--model", "nothing.safetensors"], "nothing.safetensors", id="file"),
     ],
