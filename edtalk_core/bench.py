@@ -37,6 +37,9 @@ PUBLISHED = {"edtalk": ModelSizes(), "lip_pose": ModelSizes(expression=0)}
 
 MIB = 2**20
 
+_LARGEST = {"batch": 1024, "number of repeats": 100_000, "number of frames": MAX_FRAMES}
+"""Largest options of `bench`."""
+
 
 def random_model(variant: str, device: torch.device | str = "cpu") -> EDTalk:
     """A model of the published sizes ("edtalk" or "lip_pose") with random weights, which is just as fast."""
@@ -77,12 +80,8 @@ def bench(
 
     Raises ArgumentError for numbers that are too small or an unknown precision.
     """
-    for name, number, most in (
-        ("batch", batch, 1024),
-        ("number of repeats", repeats, 100_000),
-        ("number of frames", frames, MAX_FRAMES),
-    ):
-        check_whole(number, f"The {name}", low=1, high=most)
+    for name, number in {"batch": batch, "number of repeats": repeats, "number of frames": frames}.items():
+        check_whole(number, f"The {name}", low=1, high=_LARGEST[name])
     size, sizes = model.sizes.resolution, model.sizes
     generator = torch.Generator().manual_seed(0)
     images = (torch.rand(batch, 3, size, size, generator=generator) * 2 - 1).to(model.device)
