@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .media.audio import Audio, pad_silence, read_audio
     from .media.mel import AudioFeatures, encode_audio, mel_windows
     from .media.picture import images_to_pictures, picture_to_image, read_picture, write_picture
+    from .media.transcript import Transcript, read_transcript
     from .media.video import VideoReader, resample_frames
     from .media.video_writer import VideoWriter
     from .model import EDTalk, Portrait
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .sources.blink import blink_motion
     from .sources.flow import motion_from_flow
     from .sources.idle import idle_motion
+    from .sources.speech import SpeechExpression, SpeechSettings, expression_from_speech
     from .sources.text import motion_from_preset, motion_from_timeline
     from .sources.video import motion_from_frames, motion_from_picture, motion_from_video
     from .whole import WholeRenderer
@@ -121,6 +123,10 @@ _NAMES_BY_MODULE = {
         "EDTalk",
         "Portrait",
     ),
+    "media.transcript": (
+        "Transcript",
+        "read_transcript",
+    ),
     "motion.blinks": ("Blink",),
     "motion.files": (
         "load_motion",
@@ -145,6 +151,11 @@ _NAMES_BY_MODULE = {
     "sources.blink": ("blink_motion",),
     "sources.flow": ("motion_from_flow",),
     "sources.idle": ("idle_motion",),
+    "sources.speech": (
+        "SpeechExpression",
+        "SpeechSettings",
+        "expression_from_speech",
+    ),
     "sources.text": (
         "motion_from_preset",
         "motion_from_timeline",

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .checkpoints.reading import safetensors_format
+from .emotion.files import KINDS
 from .errors import EDTalkError
 from .media.streams import is_video
 from .motion.bases import Bases
@@ -18,15 +20,20 @@ from .motion.presets import load_presets
 def inspect_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a file as JSON-serialisable values.
 
-    "file", "bytes" and "kind" are always present; the other keys depend on the kind: "checkpoint", "motion", "presets",
-    "picture", "sound" or "video". Raises a subclass of EDTalkError for other and for damaged files.
+    "file", "bytes" and "kind" are always present; the other keys depend on the kind: "checkpoint", "classifier",
+    "motion", "presets", "picture", "sound" or "video". Raises a subclass of EDTalkError for other and for damaged
+    files.
     """
     path = Path(path)
     kind = file_kind(path)
     if kind in ("a folder", "an empty file"):
         raise EDTalkError(f"{path} is {kind}; expected weights, a motion, a preset, a picture, a sound or a video.")
     if kind == "a safetensors file":
-        description = _motion(path) if _safetensors_format(path) == "edtalk-motion" else _checkpoint(path)
+        form = safetensors_format(path)
+        if form == "edtalk-motion":
+            description = _motion(path)
+        else:
+            description = _classifier(path) if form in KINDS else _checkpoint(path)
     elif kind == "JSON":
         content = read_json(path, "a motion or an expression preset")
         is_motion = isinstance(content, dict) and content.get("format") == "edtalk-motion"
@@ -40,16 +47,6 @@ def inspect_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     else:
         description = _media(path)
     return {"file": str(path), "bytes": path.stat().st_size, **description}
-
-
-def _safetensors_format(path: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as content:
-            return (content.metadata() or {}).get("format")
-    except (SafetensorError, OSError):
-        return None  # the reader of the checkpoint reports the error
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -76,6 +73,24 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "unused_tensors": len(recognised.unused),
         "sha256": checkpoint.sha256,
         "metadata": {key: value for key, value in metadata.items() if key not in ("presets", "sizes", "bases")},
+    }
+
+
+def _classifier(path: Path) -> dict[str, Any]:
+    """A classifier of emotions in text or speech."""
+    from .checkpoints.reading import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    metadata = checkpoint.metadata
+    return {
+        "kind": "classifier",
+        "variant": KINDS[metadata["format"]],
+        "labels": json.loads(metadata.get("labels", "[]")),
+        "languages": list(json.loads(metadata.get("frequent_words", "{}"))),
+        "license": metadata.get("license", ""),
+        "parameters": sum(value.numel() for value in checkpoint.tensors.values()),
+        "precisions": sorted({str(value.dtype).removeprefix("torch.") for value in checkpoint.tensors.values()}),
+        "sha256": checkpoint.sha256,
     }
 
 

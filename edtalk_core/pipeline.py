@@ -17,11 +17,12 @@ from .face.framing import FaceChoice, PictureCropMode
 from .media.audio import Audio, Sound, open_audio, pad_silence
 from .media.picture import read_picture
 from .media.streams import is_video
+from .media.transcript import Transcript, read_transcript
 from .media.video import VideoReader, exact_fps
 from .media.video_writer import VideoWriter
 from .motion.blinks import BLINK_RATE, MAX_RATE, Blink
 from .motion.files import load_motion, save_motion
-from .motion.length import result_length
+from .motion.length import Length, result_length
 from .motion.motion import Motion
 from .output import check_not_an_input, provenance, write_video
 from .portrait import portrait_from_picture
@@ -29,7 +30,19 @@ from .progress import StageProgress
 from .rendering import Renderer
 from .sources.assembly import assemble
 from .sources.blink import blink_motion
-from .sources.source import FromFlow, FromMotion, FromSound, FromVideo, Own, Source, Written, compose, read_recordings
+from .sources.source import (
+    FromFlow,
+    FromMotion,
+    FromSound,
+    FromSpeech,
+    FromVideo,
+    Own,
+    Source,
+    Written,
+    compose,
+    read_recordings,
+)
+from .sources.speech import SPEECH, SpeechExpression, SpeechSettings
 from .version import __version__
 from .whole import WholeRenderer
 
@@ -52,9 +65,11 @@ class Animation:
     size: tuple[int, int]
     """(width, height) in pixels."""
     sources: Mapping[str, str]
-    """Source of each track: "own", "audio", "video", "flow", "motion", or the expression as specified."""
+    """Source of each track: "own", "audio", "video", "flow", "motion", "speech", or the expression as specified."""
     motion: Motion
     """The rendered motion, with all tracks, and with the blinks."""
+    speech: SpeechExpression | None
+    """The expression from speech with its timeline; None for another expression."""
     blinks: tuple[Blink, ...]
     """The blinks that were added, none where the eyes blink by themselves."""
     precision: str
@@ -76,6 +91,8 @@ def animate(
     pose: PoseSource | None = None,
     pose_video: str | os.PathLike[str] | None = None,
     expression: str | None = None,
+    transcript: str | os.PathLike[str] | Transcript | None = None,
+    speech: SpeechSettings | None = None,
     blink: float | None = None,
     seed: int = 0,
     temperature: float = 1.0,
@@ -108,8 +125,12 @@ def animate(
             the pose flow, to match the audio if there is any). By default the motion's, else a video's, else "flow" if
             there is audio, else "still".
         pose_video: a video whose head motion is used.
-        expression: "own", "video", an emotion with a strength ("happy:0.8"), a preset file, or a timeline as text or
-            file (see `motion.timeline`). By default the motion's, else the driver video's, else "own".
+        expression: "own", "video", an emotion with a strength ("happy:0.8"), a preset file, a timeline as text or
+            file (see `motion.timeline`), or "speech": what the words and the voice of the audio ask for (see
+            `expression_from_speech`). By default "speech" with a transcript, else the motion's, else the driver
+            video's, else "own".
+        transcript: what is said, for an expression from speech: a Transcript, or a file of text, .srt or .vtt.
+        speech: settings of an expression from speech.
         blink: blinks a minute to add to the expression, 0 for none (see `blink_motion`). By default 17 where the
             expression is neither a video's nor a motion's, and the model names the base of the lids; else 0.
         seed: random seed of the pose flow and of blinks.
@@ -138,7 +159,7 @@ def animate(
     """
     started = time.perf_counter()
     output = Path(output)
-    inputs = (portrait, driver, motion, pose_video)
+    inputs = (portrait, driver, motion, pose_video, transcript)
     for target in (output, *([Path(save_motion_to)] if save_motion_to is not None else [])):
         check_not_an_input(target, inputs)
     report = progress or (lambda stage, done, total: None)
@@ -147,7 +168,7 @@ def animate(
     sources: dict[str, Source] = {
         "lip": lip_source(lip, drivers),
         "pose": pose_source(pose, drivers, model, seed, temperature),
-        "expression": expression_source(expression, drivers),
+        "expression": expression_source(expression, drivers, transcript, speech, silence_before),
     }
     rate_of_blinks = blink_rate(blink, sources["expression"], drivers, model)
     names = {track: source.name for track, source in sources.items()}
@@ -167,8 +188,8 @@ def animate(
 
     recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
-    motions = recordings | compose(model, sources.values(), encoded.own, length, report)
-    tracks = {track: motions[source] for track, source in sources.items() if source in motions}
+    tracks, expressed = _read_tracks(model, sources, recordings, encoded.own, length, report)
+    warnings += expressed.notes if expressed is not None else ()
     rendered_motion, blinks = assemble(model, encoded, tracks, length), tuple[Blink, ...]()
     if rate_of_blinks:
         rendered_motion, blinks = blink_motion(
@@ -179,7 +200,6 @@ def animate(
     prepared = time.perf_counter()
 
     write_video(writer, renderer.pictures(rendered_motion, progress=partial(report, "render")))
-    finished = time.perf_counter()
     return Animation(
         path=output,
         frames=length.frames,
@@ -188,11 +208,29 @@ def animate(
         size=video_size,
         sources=names,
         motion=rendered_motion,
+        speech=expressed,
         blinks=blinks,
         precision=renderer.precision,
-        timings={"prepare": prepared - started, "render": finished - prepared},
+        timings={"prepare": prepared - started, "render": time.perf_counter() - prepared},
         warnings=tuple([cropped.warning] if cropped.warning else []) + tuple(warnings),
     )
+
+
+def _read_tracks(
+    model: EDTalk,
+    sources: Mapping[str, Source],
+    recordings: Mapping[Source, Motion],
+    own: Motion,
+    length: Length,
+    report: StageProgress,
+) -> tuple[dict[str, Motion], SpeechExpression | None]:
+    """The motion of each track that has a source, and the expression from speech if that is the source of one."""
+    motions = {**recordings, **compose(model, sources.values(), own, length, report)}
+    spoken, expressed = sources["expression"], None
+    if isinstance(spoken, FromSpeech):
+        expressed = spoken.express(model, own)
+        motions[spoken] = expressed.motion
+    return {track: motions[source] for track, source in sources.items() if source in motions}, expressed
 
 
 @dataclass(frozen=True)
@@ -301,11 +339,31 @@ def pose_source(
     raise ArgumentError(f"pose must be one of {', '.join(get_args(PoseSource))}, not {name!r}.")
 
 
-def expression_source(name: str | None, drivers: Drivers) -> Source:
-    """Resolve the expression source `animate(expression=name)`: "own", "video", else a preset or timeline.
+def expression_source(
+    name: str | None,
+    drivers: Drivers,
+    transcript: str | os.PathLike[str] | Transcript | None = None,
+    speech: SpeechSettings | None = None,
+    silence_before: float = 0.0,
+) -> Source:
+    """Resolve the expression source `animate(expression=name)`: "own", "video", "speech", else a preset or timeline.
 
-    Raises ArgumentError for a missing video. Presets and timelines are validated by the source.
+    Raises ArgumentError for a missing video or sound, or a transcript of another source; MediaError for a transcript
+    that cannot be read. Presets and timelines are validated by the source.
     """
+    if name is None and transcript is not None:
+        name = SPEECH
+    if name is not None and name.strip() == SPEECH:
+        if drivers.sound is None:
+            raise ArgumentError(
+                "An expression from speech needs a sound as driver, or a video with sound; there is none."
+            )
+        if transcript is not None and not isinstance(transcript, Transcript):
+            transcript = read_transcript(transcript)
+        words = transcript.delayed(silence_before) if transcript is not None else None
+        return FromSpeech(drivers.sound, words, speech or SpeechSettings())
+    if transcript is not None:
+        raise ArgumentError(f"A transcript is for the expression speech, not for {name!r}: leave one of them out.")
     if name is None:
         if drivers.motion is not None and drivers.motion.motion.expression is not None:
             return drivers.motion

@@ -18,6 +18,7 @@ from .blink import Blink
 from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs, copy_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
+from .expression_from_speech import ExpressionFromSpeech
 from .language import translate
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
@@ -81,6 +82,7 @@ NODES: list[type[io.ComfyNode]] = [
         EmotionContactSheet,
         BaseExplorer,
         Blink,
+        ExpressionFromSpeech,
     )
 ]
 """All nodes, in the order of the graph."""

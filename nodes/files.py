@@ -9,12 +9,14 @@ there.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..edtalk_core.emotion.text import BUILT_IN
 from ..edtalk_core.errors import ArgumentError, MotionError
 from .model import MODELS_FOLDER
 
@@ -105,6 +107,27 @@ def find_file(name: str, path: str, kind: str) -> Path:
         )
     locations = " or ".join(dict.fromkeys(allowed))
     raise MotionError(f"There is no {kind} {locations}; check the path.")
+
+
+def find_text_model(name: str) -> str:
+    """Return a text model by its name in a node: "built-in", a file or folder that may be read, or an id of Hugging
+    Face such as owner/model.
+
+    A relative path is searched below models/edtalk. Raises ArgumentError for anything else.
+    """
+    name = name.strip().strip('"')
+    if name in ("", BUILT_IN):
+        return BUILT_IN
+    for root in _model_folders():
+        path = _resolved(os.path.join(root, name), _readable_folders())  # an absolute path replaces the root
+        if path is not None and path.exists():
+            return str(path)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
+        return name
+    raise ArgumentError(
+        f"There is no text model {name!r}: give the name of a folder in ComfyUI's models/{MODELS_FOLDER}, an id of "
+        f"Hugging Face such as owner/model, or {BUILT_IN}."
+    )
 
 
 def _readable_folders() -> list[str]:

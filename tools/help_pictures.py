@@ -427,3 +427,16 @@ def blink(studio: Studio) -> Made:
     middle = int(np.argmax([np.abs(np.asarray(frame, np.float32) - opened).mean() for frame in frames]))
     eyes = [frame.crop((64, 88, 192, 152)) for frame in frames[max(0, middle - 2) : middle + 4]]
     return column([plots[0], row(eyes)])
+
+
+@picture_of("EDTalkExpressionFromSpeech")
+def expression_from_speech(studio: Studio) -> Made:
+    """Curves of an expression, guessed from a transcript."""
+    scene = Scene(studio.graph())
+    expression = scene.graph.add(
+        "EDTalkExpressionFromSpeech",
+        portrait=scene.portrait()[0],
+        features=scene.heard()[0],
+        transcript="Congratulations! You have successfully installed and executed the Asterisk open source PBX.",
+    )[0]
+    return studio.look(scene.graph, scene.plot(expression, track="expression"))[0][0]

@@ -109,6 +109,17 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(path, tensors, metadata)
 
 
+def safetensors_format(path: Path) -> str | None:
+    """The "format" of a .safetensors file's metadata; None where it has none, and for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as content:
+            return (content.metadata() or {}).get("format")
+    except (SafetensorError, OSError):
+        return None  # the reader of the file reports the error
+
+
 def _is_safetensors(head: bytes, size: int) -> bool:
     """Whether the file starts with a plausible header length and a JSON header."""
     return head[8:9] == b"{" and 8 + int.from_bytes(head[:8], "little") <= size

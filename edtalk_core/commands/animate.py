@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..errors import ArgumentError
+from ..media.transcript import read_transcript
 from ..wording import counted
 from .options import (
     Subparsers,
@@ -22,6 +25,9 @@ from .options import (
 )
 from .progress import progress_bars
 from .report import print_video
+
+if TYPE_CHECKING:
+    from ..sources.speech import SpeechSettings
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -68,10 +74,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "--expression",
         metavar="WHAT",
         help="own (as in the portrait), video (the driver's), EMOTION[:STRENGTH] such as happy:0.8 (0 is own, 1 the "
-        "preset, more exaggerates it), a preset file[:STRENGTH], a timeline such as '0 neutral; 1.5 happy:0.8', or a "
-        "file with a timeline (default: the motion file if it has expressions, else video if the driver is one, else "
-        "own)",
+        "preset, more exaggerates it), a preset file[:STRENGTH], a timeline such as '0 neutral; 1.5 happy:0.8', a "
+        "file with a timeline, or speech[:STRENGTH] (what words and voice ask for) (default: speech with --transcript, "
+        "else the motion file if it has expressions, else video if the driver is one, else own)",
     )
+    _add_speech_options(parser)
     motion.add_argument(
         "--blink",
         type=not_negative,
@@ -120,13 +127,80 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_speech_options(parser: argparse.ArgumentParser) -> None:
+    speech = parser.add_argument_group("expression from speech")
+    speech.add_argument(
+        "--transcript",
+        type=Path,
+        metavar="FILE",
+        help="what is said: text, .srt or .vtt, whose times count; without one the voice alone says how it is felt",
+    )
+    speech.add_argument(
+        "--emotions",
+        metavar="NAME,...",
+        help="emotions that may show (default: all that the model has)",
+    )
+    speech.add_argument(
+        "--change", type=positive, metavar="SECONDS", help="time that a change of the expression takes (default: 0.8)"
+    )
+    speech.add_argument(
+        "--text-model",
+        metavar="MODEL",
+        help="classifier of the words: built-in, a .safetensors file, or the folder or id of a Hugging Face text "
+        "classification model (needs transformers) (default: built-in)",
+    )
+    speech.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="table of the labels of a Hugging Face model: lines such as joy = happy",
+    )
+    speech.add_argument(
+        "--save-timeline",
+        type=output_path,
+        metavar="FILE",
+        help="save the expression as a timeline in this text file, to correct it and use it as --expression",
+    )
+    speech.add_argument(
+        "--save-words", type=output_path, metavar="FILE", help="save the words with their times in this .vtt file"
+    )
+
+
+def _speech_settings(args: argparse.Namespace) -> tuple[str | None, SpeechSettings | None]:
+    """The expression without the strength of speech, and the settings of one from speech.
+
+    Raises ArgumentError for options of speech without it.
+    """
+    from ..motion.presets import parse_expression
+    from ..sources.speech import SPEECH, SpeechSettings
+
+    expression = args.expression
+    name, _, strength = (expression or "").strip().partition(":")
+    if name != SPEECH and not (expression is None and args.transcript is not None):
+        for option in ("emotions", "change", "text_model", "labels", "save_timeline", "save_words"):
+            if getattr(args, option) is not None:
+                raise ArgumentError(f"--{option.replace('_', '-')} is of --expression speech, which is not asked for.")
+        return expression, None
+    settings: dict[str, Any] = {"strength": parse_expression(expression)[1]} if strength else {}
+    if args.emotions is not None:
+        settings["emotions"] = tuple(name.strip().lower() for name in args.emotions.split(",") if name.strip())
+    if args.change is not None:
+        settings["change"] = args.change
+    if args.text_model is not None:
+        settings["text_model"] = args.text_model
+    if args.labels is not None:
+        settings["labels"] = read_transcript(args.labels).text
+    return SPEECH, SpeechSettings(**settings)
+
+
 def run(args: argparse.Namespace) -> None:
     """Animate, and print the path of the video and the time taken."""
     from ..pipeline import animate
 
     started = time.perf_counter()
     output = args.output or Path(f"{args.portrait.stem}_{(args.driver or args.motion or args.portrait).stem}.mp4")
-    check_outputs(args, output, args.save_motion)
+    check_outputs(args, output, args.save_motion, args.save_timeline, args.save_words)
+    expression, speech = _speech_settings(args)
     model = load_model(args)
     loaded = time.perf_counter() - started
     with progress_bars(args.progress) as bars:
@@ -139,7 +213,9 @@ def run(args: argparse.Namespace) -> None:
             lip=args.lip,
             pose=args.pose,
             pose_video=args.pose_video,
-            expression=args.expression,
+            expression=expression,
+            transcript=args.transcript,
+            speech=speech,
             blink=args.blink,
             seed=args.seed,
             temperature=args.temperature,
@@ -155,12 +231,18 @@ def run(args: argparse.Namespace) -> None:
             save_motion_to=args.save_motion,
             progress=bars,
         )
+    if result.speech is not None:
+        result.speech.save(args.save_timeline, args.save_words)
     sources = ", ".join(f"{track} {source}" for track, source in result.sources.items())
     print_video(
         result,
         loaded,
         as_json=args.json,
-        facts={"sources": dict(result.sources), "blinks": len(result.blinks)},
+        facts={
+            "sources": dict(result.sources),
+            "blinks": len(result.blinks),
+            **({"timeline": result.speech.timeline} if result.speech is not None else {}),
+        },
         about=f"motion: {sources}" + (f", {counted(len(result.blinks), 'blink')}" if result.blinks else ""),
         rendering="rendering",
     )

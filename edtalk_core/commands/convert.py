@@ -17,7 +17,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="convert weight files to one .safetensors bundle",
         description="Convert weight files, such as EDTalk.pt and Audio2Lip.pt, to one .safetensors bundle: safe to "
         "share, fast to load, without optimiser states and unused weights. Its metadata lists the sources with their "
-        "SHA-256.",
+        "SHA-256. A checkpoint of a classifier of emotions is converted alone.",
     )
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="weight file, .pt or .safetensors")
     parser.add_argument("-o", "--output", type=output_path, required=True, help="bundle to write, .safetensors")
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from ..checkpoints.bundle import convert
+    from ..checkpoints.reading import safetensors_format
+    from ..emotion.files import KINDS, export_classifier
     from ..inspection import inspect_file
 
     check_outputs(args, args.output)
@@ -62,7 +64,10 @@ def run(args: argparse.Namespace) -> None:
         presets = read_presets(
             load_model(*args.sources), ClipStore(args.presets), measured=args.measured, strength=args.strength
         )
-    path = convert(args.sources, args.output, dtype=dtype, presets=presets)
+    if len(args.sources) == 1 and safetensors_format(args.sources[0]) in KINDS:
+        path = export_classifier(args.sources[0], args.output, dtype)
+    else:
+        path = convert(args.sources, args.output, dtype=dtype, presets=presets)
     if args.json:
         print_json(inspect_file(path))
     else:

@@ -15,15 +15,13 @@ import torch
 
 from ..checks import check_number, check_seed
 from ..errors import MotionError
+from ..media.pauses import Pause
 from .motion import Motion
 
 BLINK_RATE = 17.0
 """Blinks a minute in conversation."""
 MAX_RATE = 60.0
 MAX_STRENGTH = 2.0
-
-Pause = tuple[float, float]
-"""Start and end of a silence between or after words, seconds."""
 
 _DURATION, _DURATION_SPREAD, _DURATION_RANGE = 0.22, 0.3, (0.1, 0.4)
 """Median of a blink's duration in seconds, the deviation of its logarithm, and its range."""

@@ -13,11 +13,12 @@ from ..face.expression_warp import LIDS, PosedFace, apply_flow, warp_flow
 from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import LEFT_EYE, RIGHT_EYE
 from ..media.audio import Sound
-from ..media.mel import COLUMNS_PER_SECOND, AudioFeatures
+from ..media.mel import AudioFeatures
+from ..media.pauses import speech_pauses
 from ..media.picture import picture_to_image
 from ..model import EDTalk, Portrait
 from ..motion.bases import Lids
-from ..motion.blinks import BLINK_RATE, Blink, Pause, add_blinks, draw_blinks
+from ..motion.blinks import BLINK_RATE, Blink, add_blinks, draw_blinks
 from ..motion.length import length_of_duration
 from ..motion.motion import FPS, Motion
 from ..motion.operations import fit
@@ -27,15 +28,6 @@ _GAINS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Factors on the read change of an expression, of which the best is taken."""
 _LARGEST_CHANGE = 8.0
 """Largest change of the expression weights that a factor may make: about the distance between expressions."""
-
-_SMOOTHING = 9
-"""Mel columns over which loudness is averaged."""
-_QUIET = 0.4
-"""Loudness, between that of the background (0) and of speech (1), below which nobody speaks."""
-_CONTRAST = 0.8
-"""Smallest difference between speech and background, in units of the mel spectrogram of 12.5 dB each."""
-_SHORTEST_PAUSE = 0.2
-"""Seconds; the closures of plosives are shorter."""
 
 
 def blink_motion(
@@ -158,20 +150,3 @@ def _render(model: EDTalk, portrait: Portrait, change: torch.Tensor) -> torch.Te
     features = [feature.to(model.device, model.dtype) for feature in portrait.features]
     image: torch.Tensor = model.dec(portrait.latent.to(model.device, model.dtype) + direction, features, part)
     return image.float().cpu()
-
-
-def speech_pauses(features: AudioFeatures) -> list[Pause]:
-    """Find the silences in speech of at least 0.2 s: start and end of each, seconds.
-
-    Loudness is compared with that of the background and of the speech itself. A sound without any contrast has none.
-    """
-    loudness = features.loudness()
-    kernel = np.ones(_SMOOTHING) / _SMOOTHING
-    loudness = np.convolve(np.pad(loudness, _SMOOTHING // 2, mode="edge"), kernel, mode="valid")
-    background, speech = np.percentile(loudness, [5, 90])
-    if speech - background < _CONTRAST:
-        return []
-    quiet = loudness < background + _QUIET * (speech - background)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(int)))
-    times = (edges / COLUMNS_PER_SECOND).reshape(-1, 2).tolist()
-    return [(start, end) for start, end in times if end - start >= _SHORTEST_PAUSE]

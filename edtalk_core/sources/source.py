@@ -1,4 +1,4 @@
-"""Sources of a track as values: the portrait, a motion, a sound, a video, the pose flow, text.
+"""Sources of a track as values: the portrait, a motion, a sound, a video, the pose flow, text, speech.
 
 The user's input is converted to such a value once; after that, no code compares strings. Recordings have a length of
 their own and are read first (`read_recordings`); compositions are made to the length of the result (`compose`).
@@ -7,12 +7,13 @@ their own and are read first (`read_recordings`); compositions are made to the l
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from ..media.audio import Sound
+from ..media.transcript import Transcript
 from ..model import EDTalk
 from ..motion.length import Length
 from ..motion.motion import Motion
@@ -20,6 +21,7 @@ from ..motion.operations import delay
 from ..progress import StageProgress
 from .audio import motion_from_audio
 from .flow import motion_from_flow
+from .speech import SPEECH, SpeechExpression, SpeechSettings, expression_from_speech
 from .text import motion_from_expression
 from .video import motion_from_video
 
@@ -115,9 +117,23 @@ class Written:
         return motion_from_expression(model, self.text, own, float(length.frames / rate), float(rate))
 
 
+@dataclass(frozen=True)
+class FromSpeech:
+    """The expression that a sound and its words ask for."""
+
+    sound: Sound
+    transcript: Transcript | None = None
+    settings: SpeechSettings = field(default_factory=SpeechSettings)
+    name: str = SPEECH
+
+    def express(self, model: EDTalk, own: Motion) -> SpeechExpression:
+        """Return the expression, with the portrait's own as anchor. Raises as `expression_from_speech`."""
+        return expression_from_speech(model, self.sound, own, transcript=self.transcript, settings=self.settings)
+
+
 Recording: TypeAlias = FromMotion | FromSound | FromVideo
 Composition: TypeAlias = FromFlow | Written
-Source: TypeAlias = Own | Recording | Composition
+Source: TypeAlias = Own | Recording | Composition | FromSpeech
 
 
 def read_recordings(

@@ -20,7 +20,7 @@ from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
 from .losses import perceptual_loss
 from .settings import AugmentedSettings, TrainingSettings
 from .speech_variations import augment_sound, interpolate_rows, paced_windows
-from .stage import Stage, frozen
+from .stage import TalkingHeadStage, frozen
 from .typed_settings import Batch, Count, Frames, NotNegative, Positive, Range
 
 logger = logging.getLogger("edtalk")
@@ -178,7 +178,7 @@ class SpeechSampler:
         return row
 
 
-class AudioToLipStage(Stage):
+class AudioToLipStage(TalkingHeadStage):
     """Trains audio-to-lip by L2 on weights, L2 on their differences, image reconstruction and sync loss."""
 
     SETTINGS = AudioToLipSettings

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic import atomic_write
-from ..checkpoints.metadata import bundle_metadata
 from ..errors import EDTalkError
-from ..model import EDTalk
-from .settings import TrainingSettings
+from .settings import RunSettings
+from .stage import Stage
 
 CHECKPOINT_COUNT = 2
 """Number of checkpoints that stay in a run's folder."""
@@ -36,17 +35,17 @@ def latest_checkpoint(out: Path) -> Path | None:
 def save_training(
     out: Path,
     step: int,
-    model: EDTalk,
+    stage: Stage,
     parameters: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],
-    settings: TrainingSettings,
+    settings: RunSettings,
 ) -> Path:
     """Write `checkpoint-STEP.safetensors` atomically and delete the oldest."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = {name: value.detach() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach() for name, value in stage.model.state_dict().items()}
     tensors |= average
     for name, value in parameters.items():
         tensors[f"training.weight.{name}"] = value.detach()
@@ -55,7 +54,7 @@ def save_training(
             if key in state:
                 tensors[f"training.{key}.{name}"] = torch.as_tensor(state[key])
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    metadata = bundle_metadata(model.sizes, model.fps, model.presets, model.bases) | {
+    metadata = stage.metadata() | {
         "training_step": str(step),
         "training_config": json.dumps(asdict(settings)),
     }
@@ -72,7 +71,7 @@ def save_training(
 
 def load_training(
     path: Path,
-    model: EDTalk,
+    model: nn.Module,
     parameters: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],

@@ -13,18 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import EDTalkError
 from ..media.picture import write_picture
-from ..model import EDTalk
-from ..networks.sizes import ModelSizes
 from ..progress import Progress
 from ..waiting import short_waits
 from .checkpoint import latest_checkpoint, load_training, save_training
 from .curves import LossCurves
-from .initialisation import grow, identity_copy, small_channels
-from .settings import TrainingSettings
+from .settings import RunSettings
 from .stages import stage_class
 
 logger = logging.getLogger("edtalk")
@@ -32,48 +29,12 @@ logger = logging.getLogger("edtalk")
 WARM_UP = 100
 
 
-def starting_model(settings: TrainingSettings) -> EDTalk:
-    """Initial model of a run: `settings.init`, grown if it is smaller, or a new identity copy.
-
-    It has all networks that the stage needs.
-    """
-    from ..checkpoints.loading import load_model
-
-    if settings.init:
-        model = load_model(settings.init)
-        while model.sizes.resolution < settings.resolution:
-            size = model.sizes.resolution * 2
-            model = grow(model, _channels(settings, size)[size])
-        if model.sizes.resolution != settings.resolution:
-            raise EDTalkError(
-                f"{settings.init} renders {model.sizes.resolution} px, more than the resolution {settings.resolution}."
-            )
-        model.train()
-    else:
-        model = EDTalk(
-            ModelSizes(
-                resolution=settings.resolution,
-                style=settings.style,
-                lip=settings.lip,
-                pose=settings.pose,
-                expression=settings.expression,
-                channels=_channels(settings, settings.resolution),
-                expression_hidden=settings.expression_hidden,
-            )
-        )
-        identity_copy(model)
-    stage_class(settings.stage).complete(model, settings)
-    return model
+def starting_model(settings: RunSettings) -> nn.Module:
+    """Initial model of a run: that of `settings.init`, or a new one. It has all networks that the stage needs."""
+    return stage_class(settings.stage).starting_model(settings)
 
 
-def _channels(settings: TrainingSettings, size: int) -> dict[int, int]:
-    channels = settings.channels or small_channels(size)
-    if size not in channels:
-        raise EDTalkError(f"channels has no entry for {size} px: add the feature channels there, {size}: NUMBER.")
-    return channels
-
-
-def learning_rate(settings: TrainingSettings, step: int) -> float:
+def learning_rate(settings: RunSettings, step: int) -> float:
     """Learning rate at a step: linear warm-up, then constant or cosine decay to a tenth."""
     rate = settings.learning_rate * min(1.0, (step + 1) / WARM_UP)
     if settings.decay:
@@ -81,7 +42,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     return rate
 
 
-def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
+def train(settings: RunSettings, progress: Progress | None = None) -> Path:
     """Run a stage to its last step and return the final checkpoint. A run in `settings.out` is resumed automatically.
 
     A run that is killed and resumed gives the same weights as an uninterrupted one: a batch depends on seed, step and
@@ -122,7 +83,7 @@ def train(settings: TrainingSettings, progress: Progress | None = None) -> Path:
 class _Run:
     """A stage with its optimizer and averaged weights, at the step at which its folder's last checkpoint was made."""
 
-    def __init__(self, settings: TrainingSettings) -> None:
+    def __init__(self, settings: RunSettings) -> None:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
         from accelerate.utils import set_seed
@@ -189,7 +150,7 @@ class _Run:
     def save(self) -> Path:
         """Write a checkpoint."""
         return save_training(
-            self.out, self.step, self.model, self.parameters, self.optimizer, self.average, self.settings
+            self.out, self.step, self.stage, self.parameters, self.optimizer, self.average, self.settings
         )
 
     def write_sheet(self) -> None:

@@ -21,7 +21,7 @@ from .image_losses import ImageLosses, ImageLossWeights, Rendering, active_losse
 from .image_stage import LIP_AND_POSE, ImageStageSettings, expression_motion, frame_sampler, reading_loss
 from .initialisation import fit_heads
 from .losses import feature_loss
-from .stage import Stage, stack, tile
+from .stage import TalkingHeadStage, stack, tile
 from .typed_settings import Batch, NotNegative, Positive
 
 SHEET_SAMPLES = 8
@@ -50,7 +50,7 @@ class MouthPoseSettings(ImageStageSettings):
     learning_rate: Positive = 2e-3
 
 
-class MouthPose(Stage):
+class MouthPose(TalkingHeadStage):
     """Cross-reconstruction, self-reconstruction and feature loss (L_rec, L_self, L_fea; all weighted 1).
 
     As in the paper encoder and generator stay frozen unless `train` names them.

@@ -18,7 +18,7 @@ from ..data.tracks import motion_tracks
 from ..model import EDTalk
 from ..networks.pose_flow import SPECTRUM, PoseFlow
 from .settings import TrainingSettings
-from .stage import Stage
+from .stage import TalkingHeadStage
 from .typed_settings import Batch, Count, Frames, Momentum, NotNegative, Positive, Range, Share, Width
 
 
@@ -144,7 +144,7 @@ class PoseFlowSettings(TrainingSettings):
     precision: Literal["no", "fp16", "bf16"] = "no"
 
 
-class PoseFlowStage(Stage):
+class PoseFlowStage(TalkingHeadStage):
     """Trains the pose flow by the negative log-likelihood of all clips' poses; those without speech train motion
     without sound."""
 

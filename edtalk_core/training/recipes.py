@@ -22,7 +22,7 @@ from ..precision import PRECISIONS
 from ..progress import StageProgress
 from .checkpoint import checkpoint_path, latest_checkpoint
 from .loop import train
-from .settings import TrainingSettings, read_yaml
+from .settings import RunSettings, read_yaml
 from .stages import stage_settings
 from .typed_settings import Positive, read_settings
 
@@ -53,7 +53,7 @@ class BundleSettings:
 class Recipe:
     """Stages of a run in order, and the settings of its bundle."""
 
-    stages: dict[str, TrainingSettings]
+    stages: dict[str, RunSettings]
     """Settings by the name of their file, without its ending; each has a folder of that name."""
     bundle: BundleSettings | None
     out: Path
@@ -76,7 +76,7 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
         raise ArgumentError(f"There is no recipe in {folder}: expected a folder of .yaml files, one a stage.")
     values = dict(values or {})
     init = values.pop("init", "")
-    stages: dict[str, TrainingSettings] = {}
+    stages: dict[str, RunSettings] = {}
     bundle = None
     for file in files:
         content = read_yaml(file)
@@ -148,7 +148,7 @@ def write_recipe_bundle(settings: BundleSettings, checkpoint: Path, data: Path, 
     convert([checkpoint], path, dtype=PRECISIONS[settings.dtype], presets=presets, bases=bases)
 
 
-def _check_unchanged(settings: TrainingSettings) -> None:
+def _check_unchanged(settings: RunSettings) -> None:
     """Raise EDTalkError if a stage was started with settings that differ in more than its folders."""
     file = Path(settings.out) / "config.json"
     if not file.exists():

@@ -40,7 +40,7 @@ from .landmark_locator import LandmarkLocator
 from .losses import still_loss
 from .sampling import EmotionalSampling, clips_across_emotions
 from .settings import TrainingSettings
-from .stage import Stage, tile
+from .stage import TalkingHeadStage, tile
 from .typed_settings import Batch, Count, NotNegative, Positive, Share
 
 SHEET_SAMPLES = 8
@@ -70,7 +70,7 @@ class ReconstructionSettings(ImageStageSettings):
     while the encoder is still learning to read them."""
 
 
-class Reconstruction(Stage):
+class Reconstruction(TalkingHeadStage):
     """Base of the reconstruction stages: pair sampler, image losses, landmark supervision."""
 
     TRACKS: ClassVar[tuple[str, ...]]

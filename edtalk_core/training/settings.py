@@ -60,31 +60,18 @@ MAX_YAML = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """Settings of every stage. They are saved with every checkpoint, so that a run can be repeated."""
+class RunSettings:
+    """Settings of every stage, whatever it trains. They are saved with every checkpoint, so that a run can be
+    repeated."""
 
     stage: str
     """Name of the stage."""
     data: str
-    """Folder of prepared clips (`edtalk prepare`)."""
+    """What the stage learns from: a folder of prepared clips (`edtalk prepare`), unless the stage says otherwise."""
     out: str
     """Folder for checkpoints, curves and sample sheets."""
     init: str = ""
-    """Checkpoint or bundle to start from; a model of half the resolution is grown. Empty: a new model."""
-    resolution: Annotated[int, Range("a power of two from 16 to 1024", 16, MAX_RESOLUTION)] = 256
-    """Side of the images in pixels. The published models have 256."""
-    channels: dict[int, Width] = field(default_factory=dict)
-    """Feature channels by resolution of a new model; empty: the demo model's."""
-    style: Width = 256
-    """Latent width of a new model; the published models have 512."""
-    lip: Bases = 20
-    """Bases of a new model's mouth bank (ablation of Table 5)."""
-    pose: Bases = 6
-    """Bases of a new model's pose bank."""
-    expression: Annotated[int, Range("a whole number from 0 to 1024", 0, 1024)] = 10
-    """Bases of a new model's expression bank (ablation of Table 5); 0: the lip+pose variant."""
-    expression_hidden: Width = 64
-    """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
+    """Checkpoint or bundle to start from. Empty: new weights."""
     steps: Count = 10000
     """Number of steps of the run."""
     batch: Batch = 16
@@ -102,11 +89,32 @@ class TrainingSettings:
     precision: Literal["no", "fp16", "bf16"] = "bf16"
     """accelerate's mixed precision."""
     train: tuple[str, ...] = ()
-    """Prefixes of the model's tensors to train; empty: the stage's own choice."""
+    """Prefixes of the tensors to train; empty: the stage's own choice."""
     checkpoint_every: Count = 250
     """Steps between checkpoints."""
     sample_every: Count = 250
     """Steps between sample sheets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(RunSettings):
+    """Settings of the stages that train a talking head or a part of it. A model of half the resolution that `init`
+    names is grown."""
+
+    resolution: Annotated[int, Range("a power of two from 16 to 1024", 16, MAX_RESOLUTION)] = 256
+    """Side of the images in pixels. The published models have 256."""
+    channels: dict[int, Width] = field(default_factory=dict)
+    """Feature channels by resolution of a new model; empty: the demo model's."""
+    style: Width = 256
+    """Latent width of a new model; the published models have 512."""
+    lip: Bases = 20
+    """Bases of a new model's mouth bank (ablation of Table 5)."""
+    pose: Bases = 6
+    """Bases of a new model's pose bank."""
+    expression: Annotated[int, Range("a whole number from 0 to 1024", 0, 1024)] = 10
+    """Bases of a new model's expression bank (ablation of Table 5); 0: the lip+pose variant."""
+    expression_hidden: Width = 64
+    """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
 
     def __post_init__(self) -> None:
         if self.resolution & (self.resolution - 1):

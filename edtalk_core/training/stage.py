@@ -1,4 +1,4 @@
-"""Base class of all stages: a model, batches that depend on seed and step alone, losses, a sample sheet."""
+"""Base classes of stages: a model, batches that depend on seed and step alone, losses, a sample sheet."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..checkpoints.loading import load_model
+from ..checkpoints.metadata import bundle_metadata
+from ..errors import EDTalkError
 from ..media.picture import images_to_pictures
 from ..model import EDTalk
-from .settings import TrainingSettings
+from ..networks.sizes import ModelSizes
+from .initialisation import grow, identity_copy, small_channels
+from .settings import RunSettings, TrainingSettings
 from .typed_settings import flattened
 
 
 class Stage(nn.Module):
-    """A training stage. Subclasses define the trained tensors, draw batches and compute losses.
+    """A training stage. Subclasses define the model and the trained tensors, draw batches and compute losses.
 
     Networks that only the training needs (a discriminator, a sync expert) are further submodules beside `model`; they
     are trained in the same step and saved in checkpoints, but not exported.
 
     Args:
-        model: with all networks that the stage trains, see `complete`.
+        model: what the stage trains, with all networks that it needs (`starting_model`).
         settings: of the class SETTINGS. Its field `losses` is a dataclass with the weights of all losses that `forward`
             can return; those of a nested one have dotted names.
     """
 
-    SETTINGS: ClassVar[type[TrainingSettings]]
+    SETTINGS: ClassVar[type[RunSettings]]
     """Its field `stage` has the stage's name in `stages.STAGES` as its default and only value."""
-    TRAINED: ClassVar[tuple[str, ...]]
+    TRAINED: ClassVar[tuple[str, ...]] = ("",)
     """Prefixes of the model's tensors that are trained; all others are frozen."""
 
-    def __init__(self, model: EDTalk, settings: Any) -> None:
+    model: Any
+    """The network that is trained, an `nn.Module`; each subclass knows which."""
+
+    def __init__(self, model: nn.Module, settings: Any) -> None:
         super().__init__()
         self.model = model
         self.weights: dict[str, float] = flattened(settings.losses)
@@ -42,11 +50,16 @@ class Stage(nn.Module):
             parameter.requires_grad_(name.startswith(prefixes))
 
     @classmethod
-    def complete(cls, model: EDTalk, settings: Any) -> None:
-        """Add the networks that the stage trains and the model lacks.
+    def starting_model(cls, settings: Any) -> nn.Module:
+        """Initial model of a run: that of `settings.init`, or a new one.
 
         Raises EDTalkError for a model that the stage cannot train.
         """
+        raise NotImplementedError
+
+    def metadata(self) -> dict[str, str]:
+        """Metadata of a checkpoint, by which the model is recognised when it is loaded."""
+        raise NotImplementedError
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and trainable parameters: the model's under their own names, helpers' as `helper.NAME`."""
@@ -73,6 +86,62 @@ class Stage(nn.Module):
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the losses that `forward` returns."""
         return sum((self.weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
+
+
+class TalkingHeadStage(Stage):
+    """A stage that trains a talking head, or a part of it."""
+
+    SETTINGS: ClassVar[type[TrainingSettings]]
+    model: EDTalk
+
+    @classmethod
+    def starting_model(cls, settings: TrainingSettings) -> EDTalk:
+        """Model of `settings.init`, grown if it is smaller, or a new identity copy; `complete` adds what it lacks."""
+        if settings.init:
+            model = load_model(settings.init)
+            while model.sizes.resolution < settings.resolution:
+                size = model.sizes.resolution * 2
+                model = grow(model, _channels(settings, size)[size])
+            if model.sizes.resolution != settings.resolution:
+                raise EDTalkError(
+                    f"{settings.init} renders {model.sizes.resolution} px, more than the resolution "
+                    f"{settings.resolution}."
+                )
+            model.train()
+        else:
+            model = EDTalk(
+                ModelSizes(
+                    resolution=settings.resolution,
+                    style=settings.style,
+                    lip=settings.lip,
+                    pose=settings.pose,
+                    expression=settings.expression,
+                    channels=_channels(settings, settings.resolution),
+                    expression_hidden=settings.expression_hidden,
+                )
+            )
+            identity_copy(model)
+        cls.complete(model, settings)
+        return model
+
+    @classmethod
+    def complete(cls, model: EDTalk, settings: Any) -> None:
+        """Add the networks that the stage trains and the model lacks.
+
+        Raises EDTalkError for a model that the stage cannot train.
+        """
+
+    def metadata(self) -> dict[str, str]:
+        """That of a bundle: a checkpoint loads like any other model."""
+        model = self.model
+        return bundle_metadata(model.sizes, model.fps, model.presets, model.bases)
+
+
+def _channels(settings: TrainingSettings, size: int) -> dict[int, int]:
+    channels = settings.channels or small_channels(size)
+    if size not in channels:
+        raise EDTalkError(f"channels has no entry for {size} px: add the feature channels there, {size}: NUMBER.")
+    return channels
 
 
 def stack(arrays: list[NDArray[np.float32]]) -> Tensor:

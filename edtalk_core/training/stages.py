@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
+from .audio_to_expression import AudioToExpressionStage
 from .audio_to_lip import AudioToLipStage
 from .mouth_pose import MouthPose
 from .pose_flow import PoseFlowStage
 from .reconstruction import Autoencoder, Expression, Finetune
-from .settings import RENAMED, TrainingSettings, read_yaml
+from .settings import RENAMED, RunSettings, read_yaml
 from .stage import Stage
+from .text_to_expression import TextToExpressionStage
 from .typed_settings import merged, read_settings
 
 STAGES: dict[str, type[Stage]] = {
@@ -22,6 +24,8 @@ STAGES: dict[str, type[Stage]] = {
     "audio-to-lip": AudioToLipStage,
     "pose-flow": PoseFlowStage,
     "finetune": Finetune,
+    "text-to-expression": TextToExpressionStage,
+    "audio-to-expression": AudioToExpressionStage,
 }
 
 
@@ -32,7 +36,7 @@ def stage_class(name: str) -> type[Stage]:
     return STAGES[name]
 
 
-def stage_settings(stage: str, file: str | Path | None, values: Mapping[str, Any]) -> TrainingSettings:
+def stage_settings(stage: str, file: str | Path | None, values: Mapping[str, Any]) -> RunSettings:
     """Settings of a stage's run. `values` override the YAML `file`, which overrides the stage's defaults.
 
     Mappings such as `losses` are merged key by key. Raises ArgumentError for an unknown stage, names that are unknown

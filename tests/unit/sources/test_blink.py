@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from voices import words
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.checkpoints import load_model
 from edtalk_core.errors import ArgumentError, FaceError, MotionError
 from edtalk_core.face.crop import Crop
-from edtalk_core.media.audio import Audio
 from edtalk_core.media.mel import encode_audio
 from edtalk_core.media.picture import picture_to_image, read_picture
 from edtalk_core.model import EDTalk, Portrait
@@ -20,7 +20,7 @@ from edtalk_core.motion.bases import Bases, Lids
 from edtalk_core.motion.motion import Motion
 from edtalk_core.networks.sizes import ModelSizes
 from edtalk_core.portrait import portrait_from_picture
-from edtalk_core.sources.blink import _close_eyes, _eyes, _render, blink_motion, read_closed_eyes, speech_pauses
+from edtalk_core.sources.blink import _close_eyes, _eyes, _render, blink_motion, read_closed_eyes
 
 LIDS, CLOSED = 8, 3.0
 
@@ -50,15 +50,6 @@ def demo() -> EDTalk:
 @pytest.fixture(scope="module")
 def face(demo: EDTalk) -> tuple[Portrait, Crop]:
     return portrait_from_picture(demo, read_picture(builtin_file("examples/generated.jpg")))
-
-
-def words(*spans: tuple[float, float], seconds: float, noise: float = 1e-3) -> Audio:
-    """A voice in these spans of seconds, and a background of noise."""
-    time = np.arange(round(seconds * 16_000)) / 16_000
-    voice = 0.4 * np.sign(np.sin(2 * np.pi * 140 * time)) * (0.7 + 0.3 * np.sin(2 * np.pi * 4 * time))
-    speaks = np.any([(time >= start) & (time < end) for start, end in spans], axis=0)
-    samples = np.where(speaks, voice, 0) + noise * np.random.default_rng(0).standard_normal(len(time))
-    return Audio(samples.astype(np.float32)[None], 16_000)
 
 
 def test_the_named_base_of_the_lids_closes_the_eyes_and_nothing_else_moves(named: EDTalk, portrait: Portrait):
@@ -204,19 +195,3 @@ def test_a_portrait_without_a_face_says_so(demo: EDTalk, face: tuple[Portrait, C
     for unknown in (empty, None):
         with pytest.raises(FaceError, match="no landmarks of a face"):
             blink_motion(demo, portrait, unknown, duration=10.0)
-
-
-# Pauses
-
-
-@pytest.mark.parametrize("noise", [0.0, 1e-3, 1e-2])
-def test_pauses_are_where_nobody_speaks(noise: float):
-    speech = words((0.5, 2.0), (2.6, 4.0), (4.1, 6.0), seconds=7.0, noise=noise)
-    pauses = speech_pauses(encode_audio(speech))
-    expected = [(0.0, 0.5), (2.0, 2.6), (6.0, 7.0)]  # a tenth of a second is no pause
-    assert np.abs(np.array(pauses) - expected).max() < 0.12
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.1])
-def test_a_sound_without_contrast_has_no_pauses(noise: float):
-    assert speech_pauses(encode_audio(words((5.0, 5.0), seconds=2.0, noise=noise))) == []

@@ -1,0 +1,1 @@
+"""Emotions in words and voices: classifiers, transcripts aligned to sound, and emotions over time."""
