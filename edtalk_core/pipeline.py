@@ -159,9 +159,8 @@ def animate(
     """
     started = time.perf_counter()
     output = Path(output)
-    inputs = (portrait, driver, motion, pose_video, transcript)
     for target in (output, *([Path(save_motion_to)] if save_motion_to is not None else [])):
-        check_not_an_input(target, inputs)
+        check_not_an_input(target, (portrait, driver, motion, pose_video, transcript))
     report = progress or (lambda stage, done, total: None)
 
     drivers = read_drivers(driver, motion, pose_video, silence_before, silence_after)

@@ -181,6 +181,8 @@ def _speech_settings(args: argparse.Namespace) -> tuple[str | None, SpeechSettin
             if getattr(args, option) is not None:
                 raise ArgumentError(f"--{option.replace('_', '-')} is of --expression speech, which is not asked for.")
         return expression, None
+    if args.save_words is not None and args.save_words.suffix.lower() != ".vtt":
+        raise ArgumentError(f"--save-words writes WebVTT: a name that ends in .vtt; got {args.save_words.name}.")
     settings: dict[str, Any] = {"strength": parse_expression(expression)[1]} if strength else {}
     if args.emotions is not None:
         settings["emotions"] = tuple(name.strip().lower() for name in args.emotions.split(",") if name.strip())

@@ -83,8 +83,9 @@ def run(args: argparse.Namespace) -> None:
         if args.json:
             print_json(stages)
         else:
+            width = max(map(len, stages)) + 2
             for name, about in stages.items():
-                print(f"{name:<14}{about}")
+                print(f"{name:<{width}}{about}")
         return
     if not all(map(find_spec, ("accelerate", "yaml"))):
         raise MissingRequirement("Training needs additional packages: pip install 'edtalk[train]'.")
