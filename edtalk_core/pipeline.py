@@ -188,7 +188,6 @@ def animate(
     recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
     tracks, expressed = _read_tracks(model, sources, recordings, encoded.own, length, report)
-    warnings += expressed.notes if expressed is not None else ()
     rendered_motion, blinks = assemble(model, encoded, tracks, length), tuple[Blink, ...]()
     if rate_of_blinks:
         rendered_motion, blinks = blink_motion(
@@ -211,7 +210,7 @@ def animate(
         blinks=blinks,
         precision=renderer.precision,
         timings={"prepare": prepared - started, "render": time.perf_counter() - prepared},
-        warnings=tuple([cropped.warning] if cropped.warning else []) + tuple(warnings),
+        warnings=tuple(filter(None, [cropped.warning, *warnings, *(expressed.notes if expressed else ())])),
     )
 
 

@@ -58,7 +58,7 @@ class AudioToExpressionSettings(RunSettings):
     betas: tuple[Momentum, Momentum] = (0.9, 0.99)
     decay: bool = True
     steps: Count = 800
-    ema: Momentum = 0.98
+    ema: Share = 0.98
     precision: Literal["no", "fp16", "bf16"] = "no"
 
 

@@ -60,7 +60,7 @@ class TextToExpressionSettings(RunSettings):
     betas: tuple[Momentum, Momentum] = (0.9, 0.99)
     decay: bool = True
     steps: Count = 300
-    ema: Momentum = 0.9
+    ema: Share = 0.9
     precision: Literal["no", "fp16", "bf16"] = "no"
 
 
