@@ -67,7 +67,7 @@ def test_a_portrait_talks(talking: Path):
     assert video.sound_seconds == pytest.approx(7.2, abs=0.05)
     assert video.loudest > 0.1
     mouth = mouth_motion(video.frames)
-    assert mouth.opening.std() > 0.002
+    assert mouth.opening.std() > 0.006
     assert mouth.inside > 1.5 * mouth.around
     assert json.loads(video.tags["workflow"])["extra"] == {"made": "by a test"}
     assert json.loads(video.tags["prompt"])["render"]["class_type"] == "EDTalkRenderVideo"
@@ -80,7 +80,7 @@ def test_without_lips_and_sound_the_mouth_keeps_still(client: Client, server: Co
     video = read_video(path)
     assert len(video.frames) == 20
     assert video.sound_seconds == 0
-    assert mouth_motion(video.frames).opening.std() < 0.0005
+    assert mouth_motion(video.frames).opening.std() < 0.0014
 
 
 @pytest.mark.parametrize("format", ["mov", "mkv"])

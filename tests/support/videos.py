@@ -51,7 +51,7 @@ class MouthMotion:
     """Motion of a mouth."""
 
     opening: np.ndarray
-    """Distance of the lips (T,), in face heights."""
+    """Distance of the lips (T,), over that of the outer corners of the eyes in the first frame."""
     inside: float
     """Standard deviation of pixels over time inside the mouth's box, mean over pixels, in grey levels."""
     around: float
@@ -60,7 +60,8 @@ class MouthMotion:
 
 def mouth_motion(frames: np.ndarray) -> MouthMotion:
     """Measure the mouth in frames (T,H,W,3) uint8. Raises FaceError when the first has no face."""
-    from edtalk_core.evaluation.faces import MOUTH, FaceReader, mouth_opening
+    from edtalk_core.evaluation.faces import MOUTH, FaceReader
+    from edtalk_core.face.landmarks import eye_distance, mouth_opening
 
     reader = FaceReader()
     mesh = reader.find(frames[0])
@@ -71,4 +72,5 @@ def mouth_motion(frames: np.ndarray) -> MouthMotion:
     deviation = frames.astype(np.float32).std(axis=0).mean(axis=-1)
     box = np.zeros(deviation.shape, bool)
     box[top:bottom, left:right] = True
-    return MouthMotion(mouth_opening(landmarks), float(deviation[box].mean()), float(deviation[~box].mean()))
+    opening = mouth_opening(landmarks) / eye_distance(landmarks[0])
+    return MouthMotion(opening, float(deviation[box].mean()), float(deviation[~box].mean()))
