@@ -12,8 +12,8 @@ from ..media.transcript import Cue
 from ..motion.motion import FPS
 from ..motion.presets import EMOTIONS, MAX_STRENGTH, OWN
 
-_SHOWN = 0.1
-"""Intensity from which an emotion is worth a key."""
+_SHOWN = 0.03
+"""Intensity from which an emotion is worth a key; from less, the face comes to rest in one frame unseen."""
 _TOLERANCE = 0.12
 """Largest difference between intensities and the lines between keys."""
 _SHORTEST = 0.3
