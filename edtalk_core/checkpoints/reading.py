@@ -113,6 +113,8 @@ def safetensors_format(path: Path) -> str | None:
     """The "format" of a .safetensors file's metadata; None where it has none, and for any other file."""
     from safetensors import SafetensorError, safe_open
 
+    if special_kind(path):  # reading it might take for ever
+        return None
     try:
         with safe_open(path, framework="pt") as content:
             return (content.metadata() or {}).get("format")

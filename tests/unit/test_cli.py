@@ -235,7 +235,7 @@ MISTAKES = {
     "no command": ("", 2, "required"),
     "unknown command": ("animat", 2, "invalid choice"),
     "no arguments": ("animate", 2, "required"),
-    "unknown option": ("animate P S --emotion happy", 2, "unrecognized"),
+    "unknown option": ("animate P S --mood happy", 2, "unrecognized"),
     "no driver": ("animate P", 2, "nothing to animate"),
     "portrait missing": ("animate nobody.jpg S", 1, "nobody.jpg"),
     "portrait is text": ("animate text.txt S", 1, "not a picture"),

@@ -30,8 +30,7 @@ from edtalk_core.training.stages import STAGES
 
 def stage_of(name: str, data: Path, out: Path, *, resolution: int, **values: Any) -> Stage:
     channels = {px: 8 for px in (4, 8, 16, 32, 64) if px <= resolution}
-    settings = tiny_settings(name, data, out, resolution=resolution, **values)
-    settings = dataclasses.replace(settings, channels=channels)
+    settings = tiny_settings(name, data, out, resolution=resolution, channels=channels, **values)
     return STAGES[name](starting_model(settings), settings)
 
 
