@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..atomic import atomic_write
-from ..errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
+from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..model import EDTalk
 from ..motion.bases import Bases
 from ..motion.motion import FPS
@@ -20,6 +19,7 @@ from ..recognition import recognise
 from .catalogue import LICENSE
 from .metadata import FORMAT, bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
 from .reading import Checkpoint, read_checkpoint
+from .writing import write_safetensors
 
 
 def write_bundle(
@@ -58,15 +58,7 @@ def write_bundle(
     values |= bundle_metadata(sizes, fps, presets, bases)
 
     tensors = {name: _convert_tensor(name, value, dtype) for name, value in recognised.tensors.items()}
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as partial:
-            save_file(tensors, partial, metadata=values)
-    except (OSError, SafetensorError) as error:
-        raise EDTalkError(f"{path} could not be written: {error}") from error
+    write_safetensors(path, tensors, values)
     return path
 
 

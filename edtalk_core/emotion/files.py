@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..atomic import atomic_write
 from ..checkpoints.reading import Checkpoint, read_checkpoint
-from ..errors import ArgumentError, EDTalkError, UnsupportedCheckpoint
+from ..checkpoints.writing import write_safetensors
+from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..motion.presets import EMOTIONS
 
 TEXT_FORMAT = "edtalk-text-emotion"
@@ -81,9 +81,6 @@ def export_classifier(source: Path, target: Path, dtype: torch.dtype | None = No
 
     Raises UnsupportedCheckpoint for a file that is no classifier, EDTalkError when the target cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     checkpoint = read_checkpoint(source)
     if checkpoint.metadata.get("format") not in KINDS:
         raise UnsupportedCheckpoint(f"{source} is no emotion classifier.")
@@ -95,10 +92,5 @@ def export_classifier(source: Path, target: Path, dtype: torch.dtype | None = No
         if not name.startswith(_TRAINING)
     }
     metadata = {name: value for name, value in checkpoint.metadata.items() if not name.startswith("training_")}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(target) as partial:
-            save_file(tensors, partial, metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise EDTalkError(f"{target} could not be written: {error}") from error
+    write_safetensors(target, tensors, metadata)
     return target

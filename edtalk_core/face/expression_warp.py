@@ -190,6 +190,11 @@ def rasterise(
     return index.reshape(size, size), shares.reshape(size, size, 3)
 
 
+def warp_picture(picture: NDArray[Any], source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[Any]:
+    """Warp a picture (S,S,3) so that the vertices `source` (V,3) move to `target`."""
+    return apply_flow(picture, warp_flow(source, target, len(picture)).offsets)
+
+
 def apply_flow(picture: NDArray[Any], offsets: NDArray[np.float32]) -> NDArray[Any]:
     """Warp a picture (S,S,C) by `offsets` (S,S,2) in pixels; border pixels are replicated."""
     import cv2

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import ArgumentError, FaceError, MotionError
 from ..face.crop import Crop, crop_landmarks
-from ..face.expression_warp import LIDS, PosedFace, apply_flow, warp_flow
+from ..face.expression_warp import LIDS, PosedFace, warp_picture
 from ..face.face_model import EXPRESSION_BASES, fit_face
 from ..face.landmarks import LEFT_EYE, RIGHT_EYE
 from ..media.audio import Sound
@@ -130,7 +130,7 @@ def _close_eyes(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     amounts = np.zeros(len(EXPRESSION_BASES))
     opened = face.vertices(amounts)
     amounts[LIDS] = 1
-    return apply_flow(picture, warp_flow(opened, face.vertices(amounts), len(picture)).offsets)
+    return warp_picture(picture, opened, face.vertices(amounts))
 
 
 def _eyes(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -17,9 +17,9 @@ from ..emotion.files import SPEECH_FORMAT, classifier_metadata, emotion_columns
 from ..emotion.speech import NO_SPEECH, load_speech_emotion
 from ..errors import EDTalkError
 from ..networks.speech_emotion import WINDOW_COLUMNS, SpeechEmotionNetwork
-from .settings import RunSettings
+from .settings import ClassifierSettings
 from .stage import Stage, stack
-from .typed_settings import Batch, Count, Momentum, NotNegative, Positive, Share, Width
+from .typed_settings import Batch, Count, NotNegative, Positive, Share, Width
 from .voice_variations import no_voice, varied_voice, window_of
 
 
@@ -32,7 +32,7 @@ class SpeechLosses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioToExpressionSettings(RunSettings):
+class AudioToExpressionSettings(ClassifierSettings):
     """Settings of the stage "audio-to-expression"."""
 
     stage: Literal["audio-to-expression"] = "audio-to-expression"
@@ -51,15 +51,10 @@ class AudioToExpressionSettings(RunSettings):
     """Strength of random changes of pace, pitch, room and level, and of noise and music behind the voice."""
     smoothing: Share = 0.1
     """Share of a label that is spread over all."""
-    license: str = ""
-    """Terms of the weights, written into their file."""
     batch: Batch = 128
     learning_rate: Positive = 2e-3
-    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
-    decay: bool = True
     steps: Count = 800
     ema: Share = 0.98
-    precision: Literal["no", "fp16", "bf16"] = "no"
 
 
 class AudioToExpressionStage(Stage):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.clips import Clip
 from ..data.face_motion import EMOTIONS, emotion_amounts
-from ..face.expression_warp import LIDS, UNIT, PosedFace, apply_flow, warp_flow
+from ..face.expression_warp import LIDS, UNIT, PosedFace, warp_flow, warp_picture
 from ..face.face_model import EXPRESSION_BASES, face_model, fit_face
 from ..face.landmarks import JAW
 from .augmentation import Augmentation
@@ -127,7 +127,7 @@ def warp_image(image: Array, source: Array, target: Array) -> Array:
     if source is target or np.array_equal(source, target):
         return image
     picture = np.ascontiguousarray(image.transpose(1, 2, 0))
-    warped = apply_flow(picture, warp_flow(source, target, len(picture)).offsets)
+    warped = warp_picture(picture, source, target)
     return np.ascontiguousarray(warped.clip(-1, 1).transpose(2, 0, 1), np.float32)
 
 

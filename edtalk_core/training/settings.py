@@ -97,6 +97,17 @@ class RunSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassifierSettings(RunSettings):
+    """Settings of the stages that train a small classifier."""
+
+    license: str = ""
+    """Terms of the weights, written into their file."""
+    decay: bool = True
+    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
+    precision: Literal["no", "fp16", "bf16"] = "no"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings(RunSettings):
     """Settings of the stages that train a talking head or a part of it. A model of half the resolution that `init`
     names is grown."""

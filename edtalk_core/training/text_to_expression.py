@@ -19,9 +19,9 @@ from ..emotion.languages import frequent_words
 from ..emotion.ngrams import ngram_bags
 from ..emotion.text import load_text_emotion
 from ..networks.text_emotion import TextEmotionNetwork
-from .settings import RunSettings
+from .settings import ClassifierSettings
 from .stage import Stage
-from .typed_settings import Batch, Count, Momentum, NotNegative, Positive, Share
+from .typed_settings import Batch, Count, NotNegative, Positive, Share
 
 LEAST_SENTENCES = 200
 """Sentences from which a language counts as known."""
@@ -36,7 +36,7 @@ class TextLosses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToExpressionSettings(RunSettings):
+class TextToExpressionSettings(ClassifierSettings):
     """Settings of the stage "text-to-expression"."""
 
     stage: Literal["text-to-expression"] = "text-to-expression"
@@ -53,15 +53,10 @@ class TextToExpressionSettings(RunSettings):
     """Inverse strength of the regularisation of the n-grams' weights (C of a support vector machine)."""
     aside: Share = 0.1
     """Share of the sentences that are kept aside, for probabilities that are as often right as they say."""
-    license: str = ""
-    """Terms of the weights, written into their file."""
     batch: Batch = 256
     learning_rate: Positive = 2e-2
-    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
-    decay: bool = True
     steps: Count = 300
     ema: Share = 0.9
-    precision: Literal["no", "fp16", "bf16"] = "no"
 
 
 class TextToExpressionStage(Stage):
