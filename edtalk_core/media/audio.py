@@ -222,7 +222,6 @@ def open_audio(source: str | os.PathLike[str] | Sound) -> Sound:
         raise AudioError(f"A sound is a path, an array or an Audio, got {type(source).__name__}.")
     path = existing_file(os.fspath(source), AudioError, "sound")
     decoder, blocks, held = SoundDecoder(path), [], 0
-    low, high = math.inf, -math.inf
     for block in decoder:
         samples = _to_float(block)
         if held <= MAX_HELD_BYTES:
@@ -231,7 +230,6 @@ def open_audio(source: str | os.PathLike[str] | Sound) -> Sound:
         else:
             blocks.clear()
         if samples.size:
-            low, high = min(low, float(samples.min())), max(high, float(samples.max()))
             _check_range(float(samples.min()), float(samples.max()), str(path))
     if blocks and held <= MAX_HELD_BYTES:
         return _collected(blocks, decoder, path)
@@ -306,7 +304,7 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     if samples.dtype in (np.int8, np.int16, np.int32):
-        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+        return samples.astype(np.float32) / (1 << (8 * samples.dtype.itemsize - 1))
     raise AudioError(
         f"Samples of the type {samples.dtype} have no known scale. "
         "Convert them to float in [-1, 1], or to int16 or int32 at full scale."

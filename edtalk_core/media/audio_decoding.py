@@ -75,7 +75,8 @@ class SoundDecoder:
         videos = moving_streams(container)
         starts = [float(s.start_time * s.time_base) for s in videos[:1] if s.start_time is not None and s.time_base]
         origin = starts[0] if starts else None
-        declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        time_base = stream.time_base
+        declared = float(stream.duration * time_base) if stream.duration and time_base else 0.0
         self.declared = declared
         written = skip = filled = jumps = 0
         first = True
@@ -92,8 +93,8 @@ class SoundDecoder:
                     f"{channels} channels midway. Convert it to WAV or FLAC and try again."
                 )
             gap = 0
-            if frame.pts is not None and stream.time_base:
-                time = float(frame.pts * stream.time_base)
+            if frame.pts is not None and time_base:
+                time = float(frame.pts * time_base)
                 if origin is None:
                     origin = max(time, 0.0)  # negative time stamps are encoder delay
                 gap = round((time - origin) * self.rate) - written + skip
@@ -121,7 +122,7 @@ class SoundDecoder:
         self.length = written
         if "mp4" in container.format.name and declared and origin is not None:
             # MP4 states where the sound ends within the last block; decoders return the full block.
-            start = float((stream.start_time or 0) * (stream.time_base or 0))
+            start = float((stream.start_time or 0) * (time_base or 0))
             excess = written - round((start + declared - origin) * self.rate)
             self.length -= excess if 0 < excess <= _LARGEST_BLOCK else 0
         if filled > self.rate:
