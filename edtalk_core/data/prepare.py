@@ -28,6 +28,7 @@ from ..atomic import atomic_write
 from ..checks import check_whole
 from ..errors import AudioError, EDTalkError
 from ..face.landmarks import LANDMARK_COUNT, face_height
+from ..media.picture import LARGEST_SIDE
 from ..paths import special_kind
 from ..progress import Progress
 from .clips import CROP_SIZE, Clip, ClipInfo, clip_file, encode_frame, write_clip
@@ -109,7 +110,7 @@ def prepare(
     Returns the report on all clips of the store, which is also saved there as report.json: unusable videos are listed
     with the reason and tried again next time. Raises EDTalkError when the folder cannot be used.
     """
-    size = check_whole(size, "The size of the crops", low=32, unit="pixels")
+    size = check_whole(size, "The size of the crops", low=32, high=LARGEST_SIDE, unit="pixels")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,9 @@ _LARGEST_STEP_S, _LARGEST_STEP_BACK_S = 600.0, 1.0
 
 _NTSC_RATES = (24, 30, 48, 60, 90, 120, 240)
 _RATE_LIMITS = (1, 240)
+_LONGEST_FRAME_S = 120.0
+"""A video whose frames last longer on average has a broken clock, as has one of more than 240 frames a second."""
+_USUAL_RATE = 25.0
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
@@ -117,6 +120,16 @@ class VideoReader:
             count, duration = self._measure()
             if not 0 < rate <= _RATE_LIMITS[1]:
                 rate = count / duration
+        self._has_clock = count == 1 or 1 / _LONGEST_FRAME_S <= rate <= _RATE_LIMITS[1]
+        if not self._has_clock:
+            count = count or self._measure()[0]
+            logger.warning(
+                "%s: its clock is broken, a frame would last %.3g s: read at %g frames a second",
+                self.path,
+                1 / rate,
+                _USUAL_RATE,
+            )
+            rate, duration, self._origin = _USUAL_RATE, count / _USUAL_RATE, None
         self.fps = rate
         self.duration = duration
         self.frame_count = count or max(1, round(duration * self.fps))
@@ -161,7 +174,7 @@ class VideoReader:
                 origin = self._origin
         time, length = 0.0, 1 / self.fps
         for index, frame in enumerate(decoded_frames(container, stream, self.path)):
-            if frame.pts is None:
+            if frame.pts is None or not self._has_clock:
                 seconds = time + length if index else 0.0
             else:
                 stamp = frame.pts * tick
@@ -177,7 +190,8 @@ class VideoReader:
                 if abs(steady - seconds) <= tick <= 0.002:
                     seconds = steady
             time = max(time, seconds)
-            length = float((frame.duration or 0) * tick) or 1 / self.fps
+            length = (float((frame.duration or 0) * tick) if self._has_clock else 0.0) or 1 / self.fps
+            length = min(length, _LONGEST_FRAME_S)
             yield time, frame
         self.end_time = time + length
 

@@ -21,7 +21,7 @@ from .losses import perceptual_loss
 from .settings import AugmentedSettings, TrainingSettings
 from .speech_variations import augment_sound, interpolate_rows, paced_windows
 from .stage import TalkingHeadStage, frozen
-from .typed_settings import Batch, Count, Frames, NotNegative, Positive, Range
+from .typed_settings import Batch, Count, NotNegative, Positive, Range
 
 logger = logging.getLogger("edtalk")
 
@@ -73,7 +73,7 @@ class AudioToLipSettings(AugmentedSettings):
 
     stage: Literal["audio-to-lip"] = "audio-to-lip"
     losses: AudioToLipLosses = AudioToLipLosses()
-    sequence_frames: Frames = 16
+    sequence_frames: Annotated[int, Range("a whole number from 5 to 10,000", 5, 10_000)] = 16
     """Consecutive frames of a sample."""
     network_width: Annotated[float, Range("a number above 0 and at most 8", 0, 8, low_excluded=True)] = 1.0
     """Channels of a new audio encoder relative to the published ones."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..data.clips import Clip
 from ..data.landmark_motion import LandmarkMotion
+from ..errors import EDTalkError
 from ..face.face_model import EXPRESSION_BASES, face_model
 from ..face.landmarks import STABLE
 from ..media.picture import pictures_to_images
@@ -77,6 +78,11 @@ def fit_heads(
         target = torch.from_numpy(
             np.concatenate([measured[name][:, : getattr(sizes, name)] for name in TRACKS], axis=1)
         ).double()
+        if target.shape[1] != sizes.lip + sizes.pose + sizes.expression:
+            raise EDTalkError(
+                f"The clips show {target.shape[1]} independent movements, too few to fit the heads of "
+                f"{sizes.lip + sizes.pose + sizes.expression} bases: prepare more clips, or set fit_heads=false."
+            )
         for values, rows in ((latent, inputs), (target, targets)):
             mean = values.mean(0, keepdim=True)
             rows += [values - mean, mean * (BETWEEN_CLIPS * len(indexes) ** 0.5)]

@@ -95,6 +95,10 @@ def read_recipe(folder: Path, data: Path, out: Path, values: Mapping[str, Any] |
                 stages[file.stem] = settings
         except ArgumentError as error:
             raise ArgumentError(f"{file}: {error}") from error
+    if not stages:
+        raise ArgumentError(f"The recipe in {folder} has no stage to train: add a file with the name of one.")
+    if bundle is not None and Path(bundle.file).name != bundle.file:
+        raise ArgumentError(f"The bundle of a recipe is a name in the folder of the run, not {bundle.file!r}.")
     return Recipe(stages, bundle, out)
 
 

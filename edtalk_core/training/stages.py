@@ -31,7 +31,7 @@ STAGES: dict[str, type[Stage]] = {
 
 def stage_class(name: str) -> type[Stage]:
     """Look up a stage by name. Raises ArgumentError when there is none."""
-    if name not in STAGES:
+    if not isinstance(name, str) or name not in STAGES:  # a recipe may hold anything
         raise ArgumentError(f'There is no stage "{name}"; choose from {", ".join(STAGES)}.')
     return STAGES[name]
 
