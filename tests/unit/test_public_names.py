@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ HEAVY = ("torch", "numpy", "librosa", "cv2", "av", "PIL", "huggingface_hub", "tq
 HEAVY_BEYOND_TORCH = tuple(name for name in HEAVY if name not in ("torch", "numpy"))
 
 
-def run_python(code: str) -> str:
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def run_python(code: str, environment: dict[str, str] | None = None) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return result.stdout.strip()
 
 
@@ -59,7 +60,11 @@ def test_all_public_names_import_nothing_heavy_beyond_torch():
 
 
 @pytest.mark.parametrize("statement", ["import edtalk_core", "from edtalk_core import *"], ids=["door", "every-name"])
-def test_import_takes_under_a_fifth_of_a_second_beyond_torch(statement):
+def test_import_takes_under_a_fifth_of_a_second_beyond_torch(statement, tmp_path):
     code = f"import time, torch, numpy\nstart = time.process_time()\n{statement}\nprint(time.process_time() - start)"
+    # Compiling happens once, after an update; where Python was told not to keep what it compiled, it would be timed.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+    run_python(statement, environment)
     # Time of the processor, and up to three tries: what other programs do at the moment is not ours.
-    assert any(float(run_python(code)) < 0.2 for _ in range(3))
+    assert any(float(run_python(code, environment)) < 0.2 for _ in range(3))
