@@ -19,7 +19,9 @@ from .composite import DubVideo, PasteBackNode
 from .examples import ExampleInputs, copy_examples
 from .expression import BlendExpressions, ExpressionPreset, ExpressionTimeline, LoadPreset, SavePreset
 from .expression_from_speech import ExpressionFromSpeech
+from .face_editor import FaceEditor
 from .language import translate
+from .live import add_live_routes
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
 from .portrait import LoadPortrait
@@ -83,6 +85,7 @@ NODES: list[type[io.ComfyNode]] = [
         BaseExplorer,
         Blink,
         ExpressionFromSpeech,
+        FaceEditor,
     )
 ]
 """All nodes, in the order of the graph."""
@@ -92,7 +95,7 @@ class EDTalkExtension(ComfyExtension):
     """The pack's nodes and its model folder, as ComfyUI asks for them."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Register the model folder, the example media and the template routes; return every node of the pack."""
+        """Register the model folder, the example media and the routes; return every node of the pack."""
         # Here and not in on_load, which ComfyUI before 0.4 never calls. extra_model_paths.yaml can move or add to it.
         folder_paths.add_model_folder_path(MODELS_FOLDER, os.path.join(folder_paths.models_dir, MODELS_FOLDER))
         folder_paths.folder_names_and_paths[MODELS_FOLDER][1].update(MODEL_EXTENSIONS)
@@ -100,4 +103,5 @@ class EDTalkExtension(ComfyExtension):
             os.makedirs(os.path.join(folder_paths.models_dir, MODELS_FOLDER), exist_ok=True)
         copy_examples()
         add_template_routes()
+        add_live_routes()
         return list(NODES)

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests/support"))
 
+import live_pictures  # noqa: F401 - adds its makers
 from comfy_install import find_comfyui
 from comfy_server import Client, ComfyServer
 from help_pictures import MAKERS, Made

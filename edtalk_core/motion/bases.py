@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass
 
 from ..errors import ArgumentError
@@ -42,3 +44,19 @@ class Bases:
         """Return the name of a base, empty if it has none. Raises ArgumentError for an unknown track."""
         names = self.names(track)
         return names[base] if base < len(names) else ""
+
+    def index(self, track: str, name: str, width: int) -> int:
+        """Return the index of a base by its name or number ("3") in a bank of `width` bases.
+
+        Raises ArgumentError for any other name, listing the names or naming a similar one.
+        """
+        names = self.names(track)
+        lowered = [known.lower() for known in names]
+        if name.strip().lower() in lowered:
+            return lowered.index(name.strip().lower())
+        if re.fullmatch("[0-9]{1,4}", name.strip()) and int(name) < width:
+            return int(name)
+        close = difflib.get_close_matches(name.lower(), lowered, n=1)
+        known = f"{', '.join(names)}, or a number from 0 to {width - 1}" if names else f"numbered from 0 to {width - 1}"
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ArgumentError(f"There is no {track} base {name!r}; they are {known}.{hint}")

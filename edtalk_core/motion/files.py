@@ -125,11 +125,8 @@ _KINDS = (
 """First bytes -> kind; the first match counts."""
 
 
-def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Return the content of a JSON file; MotionError naming `expected` ("a preset: ...") for any other file.
-
-    NaN and Infinity, which are not JSON, and duplicate names are refused.
-    """
+def parse_json(text: str) -> Any:
+    """Parse JSON; ValueError for anything else, NaN and Infinity, a name that occurs twice, and too deep nesting."""
 
     def refuse_constant(name: str) -> None:
         raise ValueError(f"it holds {name}, and values must be finite")
@@ -140,18 +137,26 @@ def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any
             raise ValueError("a name occurs twice")
         return content
 
+    try:
+        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: Path, expected: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Return the content of a JSON file; MotionError naming `expected` ("a preset: ...") for any other file.
+
+    NaN and Infinity, which are not JSON, and duplicate names are refused.
+    """
     kind = file_kind(path)
     if kind != "JSON":
         raise MotionError(f"{path} is {kind}; expected {expected}.")
     try:
         if path.stat().st_size > max_bytes:
             raise MotionError(f"{path} has {path.stat().st_size:,} bytes, more than {expected} ever has.")
-        text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except RecursionError:
-        raise MotionError(f"{path} is nested too deeply; expected {expected}.") from None
     except ValueError as error:  # also wrong JSON and wrong UTF-8
         raise MotionError(f"{path} is not readable as JSON ({error}); expected {expected}.") from error
 

@@ -15,9 +15,9 @@ import difflib
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -78,6 +78,23 @@ class NumberCurve:
         progress = max(0.0, (seconds - before.time) / (key.time - before.time))
         share = float(EASINGS[key.easing](torch.tensor(progress, dtype=torch.float64)))
         return share * key.value + (1 - share) * before.value
+
+
+def interpolate_keys(keys: Sequence[Key[Any]], values: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
+    """Return values that change by keys at times: `values` (K,D), one row a key, and `seconds` (T,) -> (T,D).
+
+    Between two keys equation 3 blends their values, by the easing of the later one. The first value also holds before
+    its time, and the last one after it. A frame at a key's time has reached it.
+    """
+    seconds = seconds.double() + REACHED
+    track = values[:1].expand(len(seconds), -1).clone()
+    for before, key, start, end in zip(keys, keys[1:], values, values[1:], strict=False):
+        between = (seconds >= before.time) & (seconds < key.time)
+        progress = ((seconds[between] - before.time) / (key.time - before.time)).unsqueeze(1)
+        share = EASINGS[key.easing](progress).to(values.dtype)
+        track[between] = share * end + (1 - share) * start
+    track[seconds >= keys[-1].time] = values[-1]
+    return track
 
 
 def parse_curve(text: str) -> NumberCurve:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import check_number
+from ..checks import check_number, check_whole
 from ..errors import EDTalkError
-from .keys import EASINGS, REACHED, Key, entry_error, parse_keys
+from ..media.mel import MAX_FRAMES
+from .keys import Key, entry_error, interpolate_keys, parse_keys
 from .motion import FPS, Motion, checked_fps
-from .operations import hold
 from .presets import OWN, Anchor, Presets, expression_preset, parse_expression
 
 
@@ -40,16 +40,10 @@ def expression_timeline(text: str, presets: Presets, anchor: Anchor, duration: f
     check_number(duration, "The duration", low=0, unit="seconds")
     keys = parse_timeline(text)
     expression_preset(presets, OWN, 1.0, anchor)  # raises for a bad anchor, which is not an error of a line
-    expressions = [_expression(key, presets, anchor) for key in keys]
-    track = hold(Motion(expression=expressions[0], fps=fps), max(1, round(duration * fps))).track("expression").clone()
-    seconds = torch.arange(len(track), dtype=torch.float64) / fps + REACHED  # a frame at a key's time has reached it
-    for before, key, start, end in zip(keys, keys[1:], expressions, expressions[1:], strict=False):
-        between = (seconds >= before.time) & (seconds < key.time)
-        progress = ((seconds[between] - before.time) / (key.time - before.time)).unsqueeze(1)
-        share = EASINGS[key.easing](progress).float()
-        track[between] = share * end + (1 - share) * start
-    track[seconds >= keys[-1].time] = expressions[-1]
-    return Motion(expression=track, fps=fps)
+    expressions = torch.cat([_expression(key, presets, anchor) for key in keys])
+    frames = check_whole(max(1, round(duration * fps)), "The number of frames", low=1, high=MAX_FRAMES)
+    seconds = torch.arange(frames, dtype=torch.float64) / fps
+    return Motion(expression=interpolate_keys(keys, expressions, seconds), fps=fps)
 
 
 def _expression(key: Key[tuple[str, float]], presets: Presets, anchor: Anchor) -> torch.Tensor:

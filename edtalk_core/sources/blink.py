@@ -17,7 +17,6 @@ from ..media.mel import AudioFeatures
 from ..media.pauses import speech_pauses
 from ..media.picture import picture_to_image
 from ..model import EDTalk, Portrait
-from ..motion.bases import Lids
 from ..motion.blinks import BLINK_RATE, Blink, add_blinks, draw_blinks
 from ..motion.length import length_of_duration
 from ..motion.motion import FPS, Motion
@@ -80,17 +79,23 @@ def blink_motion(
     motion = fit(motion, fps, length_of_duration(duration, fps).frames)
     expression = model.complete(motion, portrait).track("expression")
     motion = motion.with_tracks(expression=expression)
-    lids, own = model.bases.lids, portrait.own.track("expression")
-    change = _closing(lids, expression, own) if lids is not None else read_closed_eyes(model, portrait, crop)
+    change = closing_change(model, portrait, crop, expression)
     pauses = speech_pauses(features) if features is not None else None
     blinks = draw_blinks(motion.duration, rate=rate, seed=seed, pauses=pauses)
     return add_blinks(motion, blinks, change, strength), blinks
 
 
-def _closing(lids: Lids, expression: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return the change (T,expression) of the lids' base that closes the eyes, from wherever an expression has them."""
+def closing_change(model: EDTalk, portrait: Portrait, crop: Crop | None, expression: torch.Tensor) -> torch.Tensor:
+    """Return the change of expression weights (T,expression) that closes the eyes, from wherever they have them.
+
+    By the base that the model names for the lids: (T,expression); without one by `read_closed_eyes`: (expression,),
+    which raises FaceError.
+    """
+    lids = model.bases.lids
+    if lids is None:
+        return read_closed_eyes(model, portrait, crop)
     change = torch.zeros_like(expression)
-    already = (expression[:, lids.base] - own[0, lids.base]) / lids.closed
+    already = (expression[:, lids.base] - portrait.own.track("expression")[0, lids.base]) / lids.closed
     change[:, lids.base] = lids.closed * (1 - already).clamp(min=0)
     return change
 

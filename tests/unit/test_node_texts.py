@@ -156,5 +156,7 @@ def test_pictures_are_there_and_small():
 
 
 def test_pictures_can_be_made_anew():
-    maker = (ROOT / "tools/help_pictures.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'^@picture_of\("(\w+)"\)$', maker, re.MULTILINE)) == set(NODES)
+    makers = "".join(
+        (ROOT / f"tools/{name}.py").read_text(encoding="utf-8") for name in ("help_pictures", "live_pictures")
+    )
+    assert set(re.findall(r'^@picture_of\("(\w+)"\)$', makers, re.MULTILINE)) == set(NODES)
