@@ -1,7 +1,7 @@
 """The `edtalk` command: parsing, one-line errors, exit codes. The subcommands are in `commands/`.
 
 Exit codes: 0 success, 1 an error in an input, a file or the system, 2 an error in the command line, 130 cancelled with
-Ctrl-C.
+Ctrl-C, 143 and 129 ended by SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import NoReturn, TextIO
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from .commands import COMMANDS
 from .errors import ArgumentError, Cancelled, EDTalkError
@@ -51,24 +54,89 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: that of the process) and return its exit code."""
-    args = build_parser().parse_args(argv)
-    prepare_process()
-    with _messages(args.debug), redirect_stdout(_CleanOutput(sys.stdout)):
+    with _signals_as_exceptions() as arrived:
         try:
+            args = build_parser().parse_args(argv)
+            prepare_process()
+            with _messages(args.debug):
+                code = _run(args, arrived)
+            return code or _finish_output(args)
+        except KeyboardInterrupt as error:
+            return _fail(*_explained(error))
+
+
+def _run(args: argparse.Namespace, arrived: Sequence[_Ended]) -> int:
+    """Run a command and return its exit code."""
+    try:
+        with redirect_stdout(_CleanOutput(sys.stdout)):
             args.run(args)
-        except KeyboardInterrupt:
-            return _fail("cancelled", 130, args.debug)
-        except Cancelled as error:
-            return _fail(str(error) or "cancelled", 130, args.debug)
-        except ArgumentError as error:
-            return _fail(str(error), 2, args.debug)
-        except (EDTalkError, OSError) as error:
-            return _fail(str(error), 1, args.debug)
-        except MemoryError:
-            return _fail("there is not enough memory for this input and these settings", 1, args.debug)
-        except Exception as error:
-            return _fail(f"{type(error).__name__}: {error} (--debug shows where; please report it)", 1, args.debug)
-    return _finish_output(args)
+    except (Exception, KeyboardInterrupt) as error:
+        # Some libraries turn an exception of a signal that arrives within them into one of their own.
+        return _fail(*_explained(arrived[0] if arrived else error), args.debug)
+    return 0
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """Return the sentence and the exit code for an exception."""
+    if isinstance(error, _Ended) and error.signal != signal.SIGINT:
+        return f"ended by {error.signal.name}", 128 + error.signal
+    if isinstance(error, (KeyboardInterrupt, Cancelled)):
+        return str(error) or "cancelled", 130
+    if isinstance(error, ArgumentError):
+        return str(error), 2
+    if isinstance(error, (EDTalkError, OSError)):
+        return str(error), 1
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this input and these settings", 1
+    return f"{type(error).__name__}: {error} (--debug shows where; please report it)", 1
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal that ends the process, as an exception that is handled as that of Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[list[_Ended]]:
+    """Raise _Ended where SIGINT, SIGTERM or SIGHUP arrives, so that files that are incomplete are removed or named.
+
+    A signal that is ignored, as by nohup, stays so, and one that the host of this function handles is its own. Python
+    drops an exception in a callback, such as a finalizer: then the signal is sent again. Yields the list of those that
+    arrived.
+    """
+    arrived: list[_Ended] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        arrived.append(_Ended(number))
+        raise arrived[-1]
+
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # only there can handlers be set
+        numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
+        current = {number: signal.getsignal(number) for number in numbers if number is not None}
+        defaults = (signal.SIG_DFL, signal.default_int_handler)
+        handlers = {number: handler for number, handler in current.items() if handler in defaults}
+    report = sys.unraisablehook
+
+    def send_again(dropped: sys.UnraisableHookArgs) -> None:
+        if isinstance(dropped.exc_value, _Ended):
+            # From a thread, which the exception does not meet.
+            threading.Timer(0.01, signal.raise_signal, [dropped.exc_value.signal]).start()
+        else:
+            report(dropped)
+
+    for number in handlers:
+        signal.signal(number, end)
+    sys.unraisablehook = send_again
+    try:
+        yield arrived
+    finally:
+        sys.unraisablehook = report
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class _CleanOutput:
@@ -135,7 +203,7 @@ def _error_line(message: str) -> str:
     return cleaned(f"edtalk: error: {' '.join(message.split())}")
 
 
-def _fail(message: str, code: int, debug: bool) -> int:
+def _fail(message: str, code: int, debug: bool = False) -> int:
     if debug:
         logger.error("%s", message, exc_info=True)
     else:

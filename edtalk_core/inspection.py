@@ -146,7 +146,7 @@ def _media(path: Path) -> dict[str, Any]:
         }
         if not video.has_audio:
             return description
-    audio = open_audio(path)
+    audio = open_audio(path, exact=False)
     sound = {"sample_rate": audio.sample_rate, "channels": audio.channels}
     # A video with sound has the duration of its pictures.
     return {**description, **sound, "seconds": description.get("seconds", audio.duration)}

@@ -17,9 +17,9 @@ from ..motion.presets import published_presets
 from ..networks.sizes import ModelSizes
 from ..recognition import recognise
 from .catalogue import LICENSE
-from .metadata import FORMAT, bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
+from .metadata import bases_to_json, bundle_metadata, is_bundle, read_bases, read_fps, read_presets
 from .reading import Checkpoint, read_checkpoint
-from .writing import write_safetensors
+from .writing import check_target, converted_tensor, sources_metadata, write_safetensors
 
 
 def write_bundle(
@@ -57,25 +57,9 @@ def write_bundle(
     values.pop("bases", None)
     values |= bundle_metadata(sizes, fps, presets, bases)
 
-    tensors = {name: _convert_tensor(name, value, dtype) for name, value in recognised.tensors.items()}
+    tensors = {name: converted_tensor(name, value, dtype) for name, value in recognised.tensors.items()}
     write_safetensors(path, tensors, values)
     return path
-
-
-def _convert_tensor(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    value = value.detach().contiguous()
-    if not value.is_floating_point():
-        return value
-    if not bool(torch.isfinite(value).all()):
-        raise UnsupportedCheckpoint(f"The tensor {name} holds NaN or infinite values: these weights are corrupted.")
-    if dtype is None or value.dtype == dtype:
-        return value
-    converted = value.to(dtype)
-    if not bool(torch.isfinite(converted).all()):
-        raise ArgumentError(
-            f"{dtype} cannot represent the values of {name} (up to {value.abs().max():g}); use bfloat16."
-        )
-    return converted
 
 
 def convert(
@@ -94,33 +78,15 @@ def convert(
     ArgumentError when the target is one of the sources, or exists and was not made by this function.
     """
     target = Path(target)
-    if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
-        raise ArgumentError(f"{target} is one of the files to convert; choose another name for the result.")
-    if target.exists() and not _made_by_convert(target):
-        raise ArgumentError(
-            f"{target} exists and was not made by edtalk convert: choose another name, or delete it first."
-        )
+    check_target(target, sources)
     checkpoints = [read_checkpoint(source) for source in sources]
     tensors, metadata = merge(checkpoints)
-    source_hashes = [{"name": checkpoint.path.name, "sha256": checkpoint.sha256} for checkpoint in checkpoints]
-    metadata = metadata | {"sources": json.dumps(source_hashes)}
+    metadata = metadata | sources_metadata(checkpoints)
     if presets is not None:
         metadata["presets"] = json.dumps(presets)
     if bases is not None:
         metadata["bases"] = bases_to_json(bases)
     return write_bundle(target, tensors, metadata=metadata, dtype=dtype)
-
-
-def _made_by_convert(path: Path) -> bool:
-    """Whether a file is a bundle that lists its sources."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError):
-        return False
-    return metadata.get("format") == FORMAT and "sources" in metadata
 
 
 def merge(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, Tensor], dict[str, str]]:

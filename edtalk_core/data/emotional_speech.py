@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import EDTalkError
-from ..media.audio import read_audio
+from ..media.audio import open_audio
 from ..media.mel import encode_audio
 from ..motion.presets import NEUTRAL
 from ..progress import Progress
@@ -58,7 +58,7 @@ def read_recordings(manifest: Path, splits: tuple[str, ...], progress: Progress 
         is_clip = row["kind"] == "clip"
         path = manifest.parent / (Path(row["path"]).with_suffix(".wav") if is_clip else row["path"])
         emotion = "" if row["sound"] == "other" else SAME_EMOTION.get(row["emotion"], row["emotion"] or NEUTRAL)
-        mel = encode_audio(read_audio(path)).mel
+        mel = encode_audio(open_audio(path)).mel
         recordings.append(Recording(row["path"], row.get("person") or "", emotion, row["split"], mel))
         if progress is not None:
             progress(number, len(rows))

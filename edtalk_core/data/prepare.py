@@ -206,7 +206,8 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
     pieces = find_pieces(resample_frames(reader, FPS), anywhere=cropped)
     if not pieces:
         raise EDTalkError("No face was found in it.")
-    waveform = _read_waveform(video, reader.has_audio)
+    seconds = max(piece.start + len(piece.landmarks) for piece in pieces) / FPS
+    waveform = _read_waveform(video, reader.has_audio, seconds)
     frames, position = resample_frames(reader, FPS), 0
     clips: list[dict[str, Any]] = []
     reasons = []
@@ -277,9 +278,9 @@ def _rejection_reason(landmarks: NDArray[np.float64], in_crop: NDArray[np.float6
     return ""
 
 
-def _read_waveform(video: Video, has_audio: bool) -> NDArray[np.float32]:
-    """Read mono sound (N,) at 16 kHz, starting at time 0 of the picture; empty when there is none."""
-    from ..media.audio import read_audio
+def _read_waveform(video: Video, has_audio: bool, seconds: float) -> NDArray[np.float32]:
+    """Read mono sound (N,) at 16 kHz from time 0 of the picture on, for `seconds` or more; empty when there is none."""
+    from ..media.audio import PaddedSound, open_audio
 
     names = [video.path.with_suffix(suffix) for suffix in SOUND_SUFFIXES]
     if video.path.parts[-5:-4] and video.path.parts[-5] == "video":
@@ -289,7 +290,10 @@ def _read_waveform(video: Video, has_audio: bool) -> NDArray[np.float32]:
     if sound_file is None and not has_audio:
         return np.zeros(0, np.float32)
     try:
-        return read_audio(sound_file or video.path).to_mono()
+        sound = open_audio(sound_file or video.path)
+        # A second more, so that the resampler's end is not heard.
+        length = min(sound.length, round((seconds + 1) * sound.sample_rate))
+        return PaddedSound(sound, 0, length).to_mono()
     except AudioError as error:
         logger.warning("%s: its sound is ignored: %s", video.path, error)
         return np.zeros(0, np.float32)

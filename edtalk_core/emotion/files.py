@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.reading import Checkpoint, read_checkpoint
-from ..checkpoints.writing import write_safetensors
+from ..checkpoints.writing import check_target, converted_tensor, sources_metadata, write_safetensors
 from ..errors import ArgumentError, UnsupportedCheckpoint
 from ..motion.presets import EMOTIONS
 
@@ -79,18 +79,20 @@ def emotion_columns(labels: Sequence[str], path: Path) -> list[int]:
 def export_classifier(source: Path, target: Path, dtype: torch.dtype | None = None) -> Path:
     """Write a classifier without its training state, in `dtype` (None: as it is). Returns the target.
 
-    Raises UnsupportedCheckpoint for a file that is no classifier, EDTalkError when the target cannot be written.
+    Raises UnsupportedCheckpoint for a file that is no classifier or holds values that are not finite, ArgumentError for
+    a dtype that cannot represent them and for a target as in `convert`, EDTalkError when it cannot be written.
     """
+    check_target(target, [source])
     checkpoint = read_checkpoint(source)
     if checkpoint.metadata.get("format") not in KINDS:
         raise UnsupportedCheckpoint(f"{source} is no emotion classifier.")
     if target.suffix.lower() != ".safetensors":
         raise ArgumentError(f"A classifier's name must end in .safetensors; {target.name!r} does not.")
     tensors = {
-        name: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).contiguous()
+        name: converted_tensor(name, value, dtype)
         for name, value in checkpoint.tensors.items()
         if not name.startswith(_TRAINING)
     }
     metadata = {name: value for name, value in checkpoint.metadata.items() if not name.startswith("training_")}
-    write_safetensors(target, tensors, metadata)
+    write_safetensors(target, tensors, metadata | sources_metadata([checkpoint]))
     return target

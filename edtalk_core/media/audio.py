@@ -29,6 +29,9 @@ MODEL_SAMPLE_RATE = 16000
 SHORTEST_S = 0.04
 """Seconds; one frame of the 25 fps the model runs at."""
 
+LONGEST_S = 40_000.0
+"""Seconds: eleven hours, a million frames at 25 fps. What is made of a longer sound would not be used."""
+
 MAX_HELD_BYTES = 32 << 20
 """Samples of a file up to this size are held, rather than decoded for each use: 90 seconds of stereo at 48 kHz."""
 
@@ -209,10 +212,13 @@ def read_audio(
     return _collected(decoder, decoder, path)
 
 
-def open_audio(source: str | os.PathLike[str] | Sound) -> Sound:
+def open_audio(source: str | os.PathLike[str] | Sound, *, exact: bool = True) -> Sound:
     """Open a sound to be read in pieces: a short one is read into memory, as by `read_audio`, a long one is not.
 
-    A long file is decoded once to check it, for which see `read_audio`. Sounds pass through.
+    A long file is decoded once to check it, for which see `read_audio`, and to know how long it is. Unless `exact`, its
+    length is what the file declares, if it does, and it is not decoded to its end. Sounds pass through.
+
+    Raises AudioError as `read_audio`, and for a file that lasts longer than LONGEST_S, as soon as that is known.
     """
     if isinstance(source, Audio):
         return read_audio(source)
@@ -223,17 +229,31 @@ def open_audio(source: str | os.PathLike[str] | Sound) -> Sound:
     path = existing_file(os.fspath(source), AudioError, "sound")
     decoder, blocks, held = SoundDecoder(path), [], 0
     for block in decoder:
+        if not held and exact and decoder.declared > LONGEST_S and decoder.reaches(LONGEST_S):
+            check_length(decoder.declared, str(path))
+        check_length(decoder.length / decoder.rate, str(path))
         samples = _to_float(block)
+        held += samples.nbytes
         if held <= MAX_HELD_BYTES:
             blocks.append(samples)
-            held += samples.nbytes
+        elif not exact and decoder.declared:
+            return AudioFile(path, decoder.rate, decoder.channels, round(decoder.declared * decoder.rate))
         else:
             blocks.clear()
         if samples.size:
             _check_range(float(samples.min()), float(samples.max()), str(path))
-    if blocks and held <= MAX_HELD_BYTES:
+    if held <= MAX_HELD_BYTES:
         return _collected(blocks, decoder, path)
     return AudioFile(path, decoder.rate, decoder.channels, decoder.length)
+
+
+def check_length(seconds: float, name: str) -> None:
+    """Raise AudioError for a sound that lasts longer than LONGEST_S."""
+    if seconds > LONGEST_S:
+        raise AudioError(
+            f"{name} lasts {seconds / 3600:.1f} hours, and at most {LONGEST_S / 3600:.0f} can be used at once: cut it "
+            "into parts."
+        )
 
 
 def _collected(blocks: Iterable[np.ndarray], decoder: SoundDecoder, path: Path) -> Audio:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import AudioError
-from .audio import MODEL_SAMPLE_RATE, Sound, read_audio
+from .audio import LONGEST_S, MODEL_SAMPLE_RATE, Sound, check_length, read_audio
 
 FRAME_SAMPLES = 640
 """Samples of 16 kHz sound in one frame of 25 fps video."""
@@ -32,8 +32,8 @@ _CHUNK = 2048
 _MAX_HELD_COLUMNS = 10 * 60 * COLUMNS_PER_SECOND
 """Ten minutes: 15 MB."""
 
-MAX_FRAMES = 1_000_000
-"""Longest sound in frames of 25 fps video: eleven hours. Its mel spectrogram takes a gigabyte of temporary files."""
+MAX_FRAMES = round(LONGEST_S * MODEL_SAMPLE_RATE / FRAME_SAMPLES)
+"""Longest sound in frames of 25 fps video: a million. Its mel spectrogram takes a gigabyte of temporary files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +67,7 @@ def encode_audio(audio: Sound) -> AudioFeatures:
     """
     samples = -(-audio.length * MODEL_SAMPLE_RATE // audio.sample_rate)
     frames = samples // FRAME_SAMPLES
-    if frames > MAX_FRAMES:
-        raise AudioError(
-            f"The sound lasts {audio.duration / 3600:.1f} hours, and at most {MAX_FRAMES / 25 / 3600:.0f} can be used "
-            "at once: cut it into parts."
-        )
+    check_length(audio.duration, "The sound")
     return AudioFeatures(_mel_spectrogram(audio.mono_blocks(), samples), frames, audio.duration)
 
 

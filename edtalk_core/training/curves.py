@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..atomic import atomic_write
 from ..media.picture import write_picture
 
 EVERY = 25
@@ -34,7 +35,7 @@ class LossCurves:
             # A run that was killed hard may have written rows after its last checkpoint.
             steps, columns = read_curves(self.path)
             table = np.stack([steps, *columns.values()], axis=1)[steps <= step]
-            with self.path.open("w", newline="") as file:
+            with atomic_write(self.path) as partial, partial.open("w", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["step", *columns])
                 writer.writerows([int(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in table)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..atomic import atomic_write
 from ..errors import EDTalkError
 from ..media.picture import write_picture
 from ..progress import Progress
@@ -112,7 +113,8 @@ class _Run:
             logger.info("Resuming %s at step %d", checkpoint, self.step)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.stage, optimizer)
         if self.is_main:
-            (self.out / "config.json").write_text(json.dumps(asdict(settings), indent=1))
+            with atomic_write(self.out / "config.json") as partial:
+                partial.write_text(json.dumps(asdict(settings), indent=1))
         self.average = {name: value.to(self.accelerator.device) for name, value in average.items()}
         self.in_update = False
         """Whether an update is in progress, with weights, optimizer and averages of different steps."""

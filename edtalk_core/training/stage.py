@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.loading import load_model
 from ..checkpoints.metadata import bundle_metadata
-from ..errors import EDTalkError
+from ..errors import ArgumentError, EDTalkError
 from ..media.picture import images_to_pictures
 from ..model import EDTalk
 from ..networks.sizes import ModelSizes
@@ -31,6 +31,8 @@ class Stage(nn.Module):
         model: what the stage trains, with all networks that it needs (`starting_model`).
         settings: of the class SETTINGS. Its field `losses` is a dataclass with the weights of all losses that `forward`
             can return; those of a nested one have dotted names.
+
+    Raises ArgumentError for an entry of the setting `train` that names no tensor.
     """
 
     SETTINGS: ClassVar[type[RunSettings]]
@@ -45,8 +47,15 @@ class Stage(nn.Module):
         super().__init__()
         self.model = model
         self.weights: dict[str, float] = flattened(settings.losses)
+        parameters = dict(model.named_parameters())
+        for prefix in settings.train:
+            if not any(name.startswith(prefix) for name in parameters):
+                parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in parameters))
+                raise ArgumentError(
+                    f"train: no tensor of the model has a name that starts with {prefix!r}; its parts are {parts}."
+                )
         prefixes = settings.train or self.TRAINED
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters.items():
             parameter.requires_grad_(name.startswith(prefixes))
 
     @classmethod

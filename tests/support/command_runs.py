@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import resource
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from typing import Any
 MIB = 1 << 20
 IMPORTS = (
     "torch", "numpy", "av", "cv2", "PIL.Image", "safetensors.torch", "soxr", "yaml", "accelerate",
-    "torch.utils.tensorboard",
+    "torch.utils.tensorboard", "torch._dynamo",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ class CommandRun:
         if self.limit:
             return "hang" if self.limit == "seconds" else "memory"
         untyped = "Traceback" in self.stderr or "please report it" in self.stderr or "Exception ignored" in self.stderr
-        if untyped or self.code not in (0, 1, 2, 130):
+        if untyped or self.code not in (0, 1, 2, 129, 130, 143):
             return "untyped"
         if self.code == 0:
             return "ok"
@@ -82,7 +83,7 @@ class Command:
             memory: limit over the idle command, MiB.
             environment: variables to set, or to remove (None).
             stdout: "closed", a path to write to, or empty for a file that is read back.
-            signals: (seconds after the start, signal) to send.
+            signals: (processor seconds, signal) to send when the command has used so many.
         """
         request = {
             "arguments": [os.fsdecode(argument) for argument in arguments],
@@ -123,8 +124,9 @@ def _serve() -> None:
     for name in IMPORTS:
         __import__(name)
     import edtalk_core.cli
-    import edtalk_core.pipeline
 
+    for module in pkgutil.walk_packages(edtalk_core.__path__, "edtalk_core."):
+        __import__(module.name)
     edtalk_core.cli.build_parser()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -149,9 +151,10 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             if pid:
                 break
             peak = max(peak, _resident(child))
-            while signals and passed >= signals[0][0]:
+            used = _processor_seconds(child)
+            while signals and used >= signals[0][0]:
                 os.kill(child, int(signals.pop(0)[1]))
-            late = passed > request["patience"] or _processor_seconds(child) > request["seconds"]
+            late = passed > request["patience"] or used > request["seconds"]
             if not limit and (late or peak - idle > request["memory"] * MIB):
                 limit = "seconds" if late else "memory"
                 os.killpg(child, signal.SIGKILL)
@@ -199,6 +202,8 @@ def _become_command(request: dict[str, Any], out: Path, err: Path) -> None:
         sys.stdout = None if closed else open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if hasattr(signal, "SIGHUP"):  # which nohup ignores
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
         import edtalk_core.cli
 
         code = edtalk_core.cli.main(request["arguments"])

@@ -115,6 +115,27 @@ def test_too_long_sounds_are_refused_before_they_are_encoded(tmp_path: Path):
         length_of_duration(24 * 3600, 25)
 
 
+def test_a_long_file_is_refused_by_its_header(tmp_path: Path):
+    path = files.sparse_wav(tmp_path / "days.wav", 67)
+    with pytest.raises(AudioError, match=r"days\.wav lasts 67\.0 hours, and at most 11"):
+        open_audio(path)
+    assert open_audio(path, exact=False).duration == 67 * 3600
+
+
+def test_a_header_that_claims_days_is_not_believed(tmp_path: Path):
+    path = files.sparse_wav(tmp_path / "claim.wav", 67)
+    with path.open("r+b") as file:
+        file.truncate(44 + 16_000)
+    assert open_audio(path).duration == 1.0
+    assert open_audio(path, exact=False).duration == 1.0
+
+
+def test_a_long_file_that_does_not_say_so_is_refused_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(audio_module, "LONGEST_S", 5.0)
+    with pytest.raises(AudioError, match="at most"):
+        open_audio(files.gapped_sound(tmp_path / "gap.mkv", 6, rate=8_000))
+
+
 def test_gaps_are_said_and_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture, nothing_held: None):
     sound = open_audio(files.gapped_sound(tmp_path / "gaps.mkv", 590, gaps=20, rate=8_000))
     assert 3000 < sound.duration < 3700

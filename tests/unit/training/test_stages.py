@@ -16,7 +16,7 @@ from tiny_training import tiny_settings
 from edtalk_core.checkpoints.bundle import convert
 from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.data.clips import Clip, encode_frame, write_clip
-from edtalk_core.errors import Cancelled, EDTalkError
+from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.media.picture import picture_to_image, read_picture
 from edtalk_core.model import EDTalk
 from edtalk_core.training.curves import read_curves
@@ -212,6 +212,11 @@ def test_damaged_checkpoint_is_named(face_store: Path, tmp_path: Path):
 def test_infinite_loss_ends_the_run(face_store: Path, tmp_path: Path):
     with pytest.raises(EDTalkError, match="learning rate"):
         train(tiny_settings("autoencoder", face_store, tmp_path, steps=8, learning_rate=1e6))
+
+
+def test_a_tensor_to_train_that_does_not_exist_is_refused(face_store: Path, tmp_path: Path):
+    with pytest.raises(ArgumentError, match=r"starts with 'nothing\.'; its parts are enc, dec"):
+        train(tiny_settings("autoencoder", face_store, tmp_path, train=["enc.", "nothing."]))
 
 
 @pytest.mark.parametrize("stage", HEAD_STAGES)
