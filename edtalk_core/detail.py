@@ -1,10 +1,11 @@
 """Frames larger than the model's: the portrait's own fine detail, moved along the generator's flow.
 
-The finest flow of the generator says which place of the portrait each pixel of a frame comes from. It samples the
-portrait at its own resolution as well as at the model's, so what the generator cannot hold (pores, single hairs, grain,
-and much of its own finest octave) need not be invented. The portrait is trusted where the generator's image agrees with
-it; elsewhere (an opened mouth, a closing eye, what a turning head uncovers) the generator's image stays, sharpened as
-much as the portrait differs from it in sharpness where both agree.
+The finest flow of the generator says which place of the portrait each pixel of a frame comes from. It moves what the
+portrait has beyond the model's resolution (pores, single hairs, grain: the residual of a Laplacian pyramid) onto the
+generator's image, so that it need not be invented. Coarser detail stays the generator's, which is right about where it
+lies more often than the flow is. The portrait is trusted where the generator's image agrees with it; elsewhere (an
+opened mouth, a closing eye, what a turning head uncovers) the generator's image stays, sharpened as much as the
+portrait differs from it in sharpness where both agree.
 
 It holds for any checkpoint: there is nothing to train.
 """
@@ -39,7 +40,7 @@ _NOISE = 0.05
 """RMS difference from the warped portrait, of a range of 2, that is no sign of another content."""
 _CONTRAST = 0.3
 """The same as a share of the local contrast: the generator's edges are softer than the portrait's."""
-_UNSTEADY = 0.04
+_UNSTEADY = 0.01
 """RMS difference from the warped portrait, of a range of 2, that is as likely the generator's unsteadiness as a change:
 of smaller ones less than half is shown, so that what stands still does not flicker and keeps the portrait's colours."""
 _STRETCH = (0.3, 0.5)
@@ -100,29 +101,30 @@ class Detail:
     def __init__(self, portraits: Tensor, coarse: Tensor, still: np.ndarray | None = None) -> None:
         self._coarse = coarse
         self._still = None if still is None else torch.from_numpy(still).to(coarse.device, torch.float32)
-        self._fine = portraits.float().contiguous(memory_format=torch.channels_last)
+        self._residual = portraits.float() - _resized(coarse.float(), portraits.shape[-1])
+        self._residual = self._residual.contiguous(memory_format=torch.channels_last)
 
     def add(self, images: Tensor, flow: Tensor) -> Tensor:
         """Images (B,3,S,S) of the generator and its finest raw flow (B,3,S,S) -> images (B,3,N,N), not clamped.
 
         The images are channels-last in memory.
         """
-        shape = (len(images), *self._fine.shape[1:])
+        shape = (len(images), *self._residual.shape[1:])
         frames = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
         # One by one on a CPU: what is computed of a frame stays in the cache.
         count = 1 if images.device.type == "cpu" else len(images)
         for start in range(0, len(images), count):
             rows = slice(start, start + count)
-            coarse, fine = (x if len(x) == 1 else x[rows] for x in (self._coarse, self._fine))
-            _compose(*self._parts(images[rows], flow[rows], coarse), fine, frames[rows])
+            coarse, residual = (x if len(x) == 1 else x[rows] for x in (self._coarse, self._residual))
+            _compose(*self._parts(images[rows], flow[rows], coarse), residual, frames[rows])
         return frames
 
     def _parts(self, images: Tensor, flow: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What frames are made of, at the model's resolution.
 
         Returns:
-            base (B,3,S,S), which all frames have; trust (B,1,S,S), the share of the portrait that is added to it; shift
-            (B,2,S,S), where that comes from, relative to its place, in halves of the side.
+            base (B,3,S,S), the frames without detail; trust (B,1,S,S), the share of the portrait's residual that is
+            added to it; shift (B,2,S,S), where that comes from, relative to its place, in halves of the side.
         """
         resolution = images.shape[-1]
         shift = torch.tanh(flow[:, :2]) + _mismatch(resolution, flow.device)
@@ -137,15 +139,15 @@ class Detail:
         sharpened = _sharpened(warped, change, broad, trust)
         if self._still is not None:
             trust, certainty = 1 - self._still * (1 - trust), certainty * self._still
-        return torch.lerp(sharpened, certainty * broad, trust), trust, shift
+        return torch.lerp(sharpened, torch.addcmul(warped, certainty, change), trust), trust, shift
 
 
-def _compose(base: Tensor, trust: Tensor, shift: Tensor, fine: Tensor, frames: Tensor) -> None:
-    """Enlarge the parts of frames and add what they have of portraits (1 or B,3,N,N), into `frames` (B,3,N,N)."""
-    size = fine.shape[-1]
-    detailed = _sample_smoothly(fine, _resized(shift, size))
+def _compose(base: Tensor, trust: Tensor, shift: Tensor, residual: Tensor, frames: Tensor) -> None:
+    """Enlarge the parts of frames and add what portraits have beyond (1 or B,3,N,N), into `frames` (B,3,N,N)."""
+    size = residual.shape[-1]
+    detail = _sample_smoothly(residual, _resized(shift, size))
     # All in the same layout, of three channels: a product with a broadcast view takes several times as long.
-    torch.addcmul(_resized(base, size), _resized(trust.expand(-1, 3, -1, -1), size), detailed, out=frames)
+    torch.addcmul(_resized(base, size), _resized(trust.expand(-1, 3, -1, -1), size), detail, out=frames)
 
 
 class TemporalFilter:
