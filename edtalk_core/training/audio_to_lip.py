@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.clips import ClipStore
+from ..data.clips import Clip, ClipStore
+from ..data.phonetic_speech import read_phonetic_speech
 from ..data.sound_offsets import sound_offsets
 from ..data.tracks import motion_tracks
+from ..errors import ArgumentError, EDTalkError
+from ..face.landmarks import face_height, mouth_opening, mouth_width
 from ..media.picture import pictures_to_images
 from ..model import EDTalk
+from ..motion.operations import smooth
 from ..networks.audio_to_lip import PUBLISHED_WIDTHS, AudioToLip
+from .articulation import mouth_shapes
 from .losses import perceptual_loss
 from .settings import AugmentedSettings, TrainingSettings
 from .speech_variations import augment_sound, interpolate_rows, paced_windows
 from .stage import TalkingHeadStage, frozen
-from .typed_settings import Batch, Count, NotNegative, Positive, Range
+from .typed_settings import Batch, Count, NotNegative, Positive, Range, Share
 
 logger = logging.getLogger("edtalk")
 
@@ -85,6 +93,17 @@ class AudioToLipSettings(AugmentedSettings):
     equal_amplitudes: bool = False
     """Scale the lip weights of all clips to the same amplitude: how far a person opens the mouth cannot be heard, and a
     few large amplitudes would dominate the loss."""
+    opening_offset: Annotated[float, Range("a number from -100 to 100", -100, 100)] = 0.0
+    """Added to the first target lip weight, the opening of measured weights, since the mean mouth of a speaker can be
+    rendered nearly shut on a portrait whose mouth is."""
+    smooth_predictions: bool = False
+    """Learn to predict weights that are right after the temporal smoothing with which they are used (`smooth`), which
+    would otherwise open the lips in closures and close them in vowels."""
+    phonetic_speech: str = ""
+    """File of speech with known phones (tools/make_phonetic_speech.py). Its mouths follow from its phones (see
+    `articulation`), so that there can be any amount of it. Requires `measured_weights`."""
+    phonetic_share: Share = 0.0
+    """Share of a batch that is drawn from `phonetic_speech`, rounded to samples."""
     align_sound: bool = False
     """Correct audio-video offsets of clips first, of at most a quarter of a second."""
     vgg_file: str = ""
@@ -92,6 +111,36 @@ class AudioToLipSettings(AugmentedSettings):
     batch: Batch = 4
     learning_rate: Positive = 5e-4
     steps: Count = 30000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phonetic_samples and not (self.phonetic_speech and self.measured_weights):
+            raise ArgumentError(
+                "phonetic_share needs a file of phonetic_speech, and measured_weights, one of which is the opening."
+            )
+        if self.smooth_predictions and self.sequence_frames < SYNC_FRAMES + 2:
+            raise ArgumentError(f"smooth_predictions needs sequence_frames of at least {SYNC_FRAMES + 2}.")
+        if self.phonetic_samples == self.batch:
+            raise ArgumentError(f"phonetic_share leaves none of the {self.batch} samples of a batch to clips.")
+
+    @property
+    def phonetic_samples(self) -> int:
+        """Samples of a batch that are drawn from `phonetic_speech`."""
+        return round(self.batch * self.phonetic_share)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Speech with target lip weights."""
+
+    mel: NDArray[np.float32]
+    """(columns,80)."""
+    lip: NDArray[np.float32]
+    """(frames,lip)."""
+    offset: int = 0
+    """Number of frames that the mouth is behind the sound."""
+    clip: Clip | None = None
+    """Clip with the speaker's pictures, if there is one."""
 
 
 class SpeechSampler:
@@ -114,8 +163,10 @@ class SpeechSampler:
             else 1.0
             for name, spread in spreads.items()
         }
+        shift = torch.zeros(model.sizes.lip)
+        shift[0] = settings.opening_offset
         self.tracks = {
-            name: {**weights, "lip": weights["lip"] * (settings.lip_gain * factors[name])}
+            name: {**weights, "lip": weights["lip"] * (settings.lip_gain * factors[name]) + shift}
             for name, weights in tracks.items()
         }
         """Target weights by clip and track."""
@@ -126,6 +177,22 @@ class SpeechSampler:
         lips = [self.tracks[clip.info.name]["lip"] for clip in self.store.clips]
         self.spread = torch.cat(lips).std(0).square().mean().sqrt()
         """Deviation of the lip weights."""
+        self.phonetic = self._phonetic_recordings() if settings.phonetic_samples else []
+        """Speech of `phonetic_speech`."""
+
+    def _phonetic_recordings(self) -> list[Recording]:
+        settings = self.settings
+        weights_of = fit_shapes([(clip, self.tracks[clip.info.name]["lip"].numpy()) for clip in self.store.clips])
+        recordings = [
+            Recording(utterance.mel, weights_of(mouth_shapes(utterance.phones, len(utterance))))
+            for utterance in read_phonetic_speech(Path(settings.phonetic_speech))
+            if len(utterance) >= settings.sequence_frames
+        ]
+        if not recordings:
+            raise EDTalkError(
+                f"{settings.phonetic_speech} has no utterance of at least {settings.sequence_frames} frames."
+            )
+        return recordings
 
     def _align(self) -> None:
         clips = self.store.clips
@@ -142,40 +209,83 @@ class SpeechSampler:
         )
 
     def draw(self, rng: np.random.Generator, samples: int) -> dict[str, Tensor]:
-        """Draw a batch: mel windows (B,T,80,16), lip (B,T,lip), windows out of sync (B,80,16), and images."""
-        rows = [self.sample(rng) for _ in range(samples)]
+        """Draw a batch: mel windows (B,T,80,16), lip (B,T,lip), windows out of sync (B,80,16), and images.
+
+        The last `phonetic_samples` of the batch are phonetic speech and have no images.
+        """
+        phonetic = self.settings.phonetic_samples
+        rows = [self.sample(rng, self._clip_recording(rng)) for _ in range(samples - phonetic)]
+        rows += [self.sample(rng, self.phonetic[int(rng.integers(len(self.phonetic)))]) for _ in range(phonetic)]
         if strength := self.settings.augmentation:
             for row in rows:
                 row["windows"] = torch.from_numpy(augment_sound(row["windows"].numpy(), rng, strength))
             for row in rows:
                 row["unsynced"] = torch.from_numpy(augment_sound(row["unsynced"][None].numpy(), rng, strength)[0])
-        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return {name: torch.stack([row[name] for row in rows if name in row]) for name in rows[0]}
 
-    def sample(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw a sample, without augmentation of its sound."""
-        settings, frames = self.settings, self.settings.sequence_frames
+    def _clip_recording(self, rng: np.random.Generator) -> Recording:
         clip = self.store.sample_clip(rng)
-        tracks, offset = self.tracks[clip.info.name], self.offsets[clip.info.name]
-        length = len(clip) - abs(offset)
+        assert clip.mel is not None
+        if not np.isfinite(clip.mel).all():
+            raise EDTalkError(f"The sound of {clip.path} holds values that are not finite; run `edtalk prepare` again.")
+        return Recording(clip.mel, self.tracks[clip.info.name]["lip"].numpy(), self.offsets[clip.info.name], clip)
+
+    def sample(self, rng: np.random.Generator, speech: Recording) -> dict[str, Tensor]:
+        """Draw a sample of a recording, without augmentation of its sound."""
+        settings, frames, offset = self.settings, self.settings.sequence_frames, speech.offset
+        length = len(speech.lip) - abs(offset)
         pace = float(np.exp(rng.uniform(-1, 1) * settings.augmentation * PACE))
         pace = min(pace, (length - 1) / max(frames - 1, 1))
-        # Positions of the frames in the clip's sound, in frames of the clip, at the random pace.
+        # Positions of the frames in the sound, in frames of the recording, at the random pace.
         first = rng.uniform(0, length - 1 - pace * (frames - 1))
         positions = (first if pace != 1 else round(first)) + pace * np.arange(frames) + max(0, -offset)
         middle = round(float(positions[frames // 2]))
-        # Out of sync by at least half a mel window, anywhere in the clip.
-        shifts = [i for i in range(len(clip)) if abs(i - middle) > SYNC_FRAMES // 2]
+        # Out of sync by at least half a mel window, anywhere in the recording.
+        shifts = [i for i in range(len(speech.lip)) if abs(i - middle) > SYNC_FRAMES // 2]
         row = {
-            "windows": torch.from_numpy(paced_windows(clip, positions, pace)),
-            "lip": torch.from_numpy(interpolate_rows(tracks["lip"].numpy(), positions + offset)),
-            "unsynced": torch.from_numpy(clip.mel_windows([int(rng.choice(shifts))])[0]),
+            "windows": torch.from_numpy(paced_windows(speech.mel, positions, pace)),
+            "lip": torch.from_numpy(interpolate_rows(speech.lip, positions + offset)),
+            "unsynced": torch.from_numpy(paced_windows(speech.mel, np.array([int(rng.choice(shifts))]), 1.0)[0]),
         }
-        if settings.losses.image:
+        if settings.losses.image and speech.clip is not None:
+            clip, tracks = speech.clip, self.tracks[speech.clip.info.name]
             source, target = int(rng.integers(len(clip))), middle + offset
             for name, index in (("sources", source), ("targets", target)):
                 row[name] = pictures_to_images(clip.frame(index, settings.resolution))
             row |= {name: tracks[name][target] for name in ("pose", "expression") if name in tracks}
         return row
+
+
+def fit_shapes(
+    clips: Sequence[tuple[Clip, NDArray[np.float32]]],
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Fit lip weights (T,lip) of clips by the opening and width of their mouths, by least squares.
+
+    Returns a function of shapes (T,2) in the units of `articulation`: opening is 0 and 1 at the 5th and 95th percentile
+    of each clip; width, -1 and 1 there, is that beyond what the opening brings with it.
+    """
+    lips = np.concatenate([lip for _, lip in clips]).astype(np.float64)
+    sizes = [
+        np.stack([mouth_opening(clip.points), mouth_width(clip.points)], -1) / face_height(clip.points)[:, None]
+        for clip, _ in clips
+    ]
+    opening = np.column_stack(
+        [np.concatenate([_between_percentiles(size[:, 0]) for size in sizes]), np.ones(len(lips))]
+    )
+    by_opening = np.linalg.lstsq(opening, lips, rcond=None)[0]
+    widths = [
+        2 * _between_percentiles(width - np.polyval(np.polyfit(opened, width, 1), opened)) - 1
+        for opened, width in (size.T for size in sizes)
+    ]
+    by_width = np.linalg.lstsq(np.concatenate(widths)[:, None], lips - opening @ by_opening, rcond=None)[0]
+    effects = np.concatenate([by_opening[:1], by_width])
+    return lambda shapes: np.asarray(shapes @ effects + by_opening[1], np.float32)
+
+
+def _between_percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (T,) scaled so that their 5th percentile is 0 and their 95th 1."""
+    low, high = np.percentile(values, (5, 95))
+    return np.asarray((values - low) / max(high - low, 1e-6))
 
 
 class AudioToLipStage(TalkingHeadStage):
@@ -209,6 +319,10 @@ class AudioToLipStage(TalkingHeadStage):
         windows, lip = batch["windows"], batch["lip"]
         spread = self.sampler.spread.to(lip)
         predicted = self.model.audio_to_lip(windows.flatten(0, 1)).view(lip.shape).float()
+        if self.settings.smooth_predictions:
+            # The first and the last frame lack a neighbour.
+            predicted = torch.stack([smooth(sample) for sample in predicted])[:, 1:-1]
+            lip, windows = lip[:, 1:-1], windows[:, 1:-1]
         losses: dict[str, Tensor] = {}
         if self.losses.weights:
             losses["weights"] = F.mse_loss(predicted / spread, lip / spread)
@@ -218,7 +332,8 @@ class AudioToLipStage(TalkingHeadStage):
         if self.losses.image:
             latent, features = self.model.enc["net_app"](batch["sources"])
             expression = batch.get("expression")
-            direction, part = self.model.directions(predicted[:, middle], batch["pose"], expression)
+            lips = predicted[: len(latent), middle]
+            direction, part = self.model.directions(lips, batch["pose"], expression)
             image = self.model.dec(latent + direction, features, part).float()
             losses["image"] = F.l1_loss(image, batch["targets"]) + self.perceptual(image, batch["targets"])
         if self.expert is not None:
