@@ -97,7 +97,7 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "The state") -> Recog
             head = TalkingHead(sizes)
         model = matching_tensors(head, named, f"{source} is an EDTalk checkpoint")
         bases = sizes.lip + sizes.pose + sizes.expression
-        if sizes.style < bases:
+        if sizes.orthogonal and sizes.style < bases:
             raise UnsupportedCheckpoint(
                 f"{source} does not fit together: {bases} orthogonal bases do not fit into a latent of {sizes.style}."
             )

@@ -5,7 +5,7 @@
 
 On every picture of the split that is labelled neutral, at rest mouth:
 
-- emotion: how often a classifier (tools/emotion_classifier.py, which no part of EDTalk learns from) sees the preset
+- emotion: how often a classifier (`evaluation.emotion_classifier`, which no part of EDTalk learns from) sees the preset
   that was asked for, and how often it is right about the split's own labelled pictures;
 - blink, for models that name the base of their lids: the opening of the eyes when it is shut, relative to the
   portrait's own, and how far mouth and brows move, by the face mesh;
@@ -24,14 +24,11 @@ from numpy.typing import NDArray
 
 import edtalk_core as edtalk
 from edtalk_core.data.clips import Clip, ClipStore
+from edtalk_core.evaluation.emotion_classifier import EMOTIONS, EmotionClassifier, crop_face
 from edtalk_core.face.alignment import detect_faces
 from edtalk_core.face.landmarks import BROWS, MOUTH, eye_opening, indices
 from edtalk_core.media.picture import picture_to_image
 from edtalk_core.motion.presets import expression_preset
-
-sys.path.append(str(Path(__file__).resolve().parent))
-
-from emotion_classifier import EMOTIONS, EmotionClassifier, crop_face
 
 STRENGTHS = (1.0, 1.5)
 SHUT = 0.25

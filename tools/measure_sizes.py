@@ -23,14 +23,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import edtalk_core as edtalk
 from edtalk_core.detail import frame_size
-from edtalk_core.evaluation.pictures import PerceptualDistance, psnr, ssim
+from edtalk_core.evaluation.pictures import PerceptualDistance, flicker_ratio, laplacian_energy, psnr, ssim
 from edtalk_core.face.video_crop import VideoCrop, find_clip_box
 from edtalk_core.media.picture import pictures_to_images
 
@@ -135,39 +134,15 @@ def measure(shown: Pictures, true: Pictures, distance: PerceptualDistance) -> li
         )
         for picture, target in zip(shown, true, strict=True)
     ]
-    return [*np.mean(rows, axis=0).tolist(), flicker(shown, true)]
+    pairs = range(0, len(true) - 1, 2)
+    flicker = [flicker_ratio((shown[at], shown[at + 1]), (true[at], true[at + 1])) for at in pairs]
+    return [*np.mean(rows, axis=0).tolist(), float(np.mean(flicker))]
 
 
 def tiles(picture: np.ndarray) -> Pictures:
     """Squares of TILE px that cover a picture."""
     starts = np.linspace(0, len(picture) - TILE, -(-len(picture) // TILE)).astype(int)
     return [np.ascontiguousarray(picture[y : y + TILE, x : x + TILE]) for y in starts for x in starts]
-
-
-def laplacian_energy(picture: np.ndarray) -> float:
-    """Mean square of the Laplacian of a picture's brightness."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return float(np.square(cv2.Laplacian(grey, cv2.CV_32F)).mean())
-
-
-def flicker(shown: Pictures, true: Pictures) -> float:
-    """Difference of neighbouring frames, less their motion, where the true ones stand still, relative to theirs."""
-    ratios = []
-    for at in range(0, len(true) - 1, 2):
-        change = flicker_of(shown[at], shown[at + 1])
-        true_change = flicker_of(true[at], true[at + 1])
-        still = true_change <= np.quantile(true_change, 0.2)
-        ratios.append(change[still].mean() / max(float(true_change[still].mean()), 0.05))
-    return float(np.mean(ratios))
-
-
-def flicker_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Local mean difference (S,S) of two frames, the first moved onto the second by optical flow."""
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = estimator.calc(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (after, before)), None)
-    places = flow + np.stack(np.meshgrid(*(np.arange(len(after), dtype=np.float32),) * 2), axis=-1)
-    moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.GaussianBlur(np.abs(moved.astype(np.float32) - after).mean(axis=2), (0, 0), 2)
 
 
 if __name__ == "__main__":

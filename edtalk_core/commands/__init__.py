@@ -18,5 +18,8 @@ COMMANDS = (
     "prepare",
     "train",
     "evaluate",
+    "report",
+    "study",
+    "ablate",
 )
 """Module names, in the order of `edtalk --help`."""

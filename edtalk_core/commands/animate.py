@@ -24,7 +24,7 @@ from .options import (
     positive,
 )
 from .progress import progress_bars
-from .report import print_video
+from .video_summary import print_video
 
 if TYPE_CHECKING:
     from ..sources.speech import SpeechSettings

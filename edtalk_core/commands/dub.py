@@ -18,7 +18,7 @@ from .options import (
     output_path,
 )
 from .progress import progress_bars
-from .report import print_video
+from .video_summary import print_video
 
 
 def add_parser(subparsers: Subparsers) -> None:

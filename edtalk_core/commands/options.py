@@ -94,6 +94,18 @@ def add_progress_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_scheduling_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say where independent tasks run: --workers, --scheduler."""
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of this machine (default: 1)")
+    parser.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers do it instead; they need EDTalk and the same "
+        "folders (pip install 'edtalk[distributed]')",
+    )
+
+
 def print_json(content: Any) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(content, indent=2, ensure_ascii=False))

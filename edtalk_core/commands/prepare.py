@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import Subparsers, add_json_option, add_progress_option, print_json
+from .options import Subparsers, add_json_option, add_progress_option, add_scheduling_options, print_json
 from .progress import progress_bars
 
 
@@ -15,10 +15,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "prepare",
         help="make training clips from videos",
         description="Make clips for training and evaluation: 25 fps, cropped to the face like the published "
-        "preprocessing, with landmarks and mel spectrogram. Person, emotion and level come from the file names of MEAD "
-        "and HDTF, or from a manifest (.csv or .tsv with a column path, and any of name, person, split, emotion, "
-        "level, license, sound) for other videos. Finished videos are skipped when the command runs again; unusable "
-        "ones are listed with the reason, also in report.json beside the clips.",
+        "preprocessing, with landmarks and sound. Person, emotion and level come from the file names of MEAD, HDTF, "
+        "VoxCeleb2 and LRW, or from a manifest (.csv or .tsv with a column path, and any of name, person, split, "
+        "emotion, level, license, sound) for other videos. Finished videos are skipped when the command runs again; "
+        "unusable ones are listed with the reason, also in report.json beside the clips.",
     )
     parser.add_argument(
         "sources", nargs="+", type=Path, metavar="SOURCE", help="video, folder with videos anywhere below, or manifest"
@@ -59,8 +59,16 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="SHARE",
         help="share of the other people drawn for testing, unless the manifest has a split (default: 0.2)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the draw (default: 0)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the draws (default: 0)")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=0,
+        metavar="N",
+        help="prepare N of the videos, drawn at random by --seed: 200 of VoxCeleb2 and 500 of LRW as in the paper "
+        "(default: all)",
+    )
+    add_scheduling_options(parser)
     add_json_option(parser)
     add_progress_option(parser)
     parser.set_defaults(run=run)
@@ -68,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare, and print a table of the store's content."""
-    from ..data.layouts import TEST_PEOPLE, find_videos
+    from ..data.layouts import TEST_PEOPLE, find_videos, sample_videos
     from ..data.prepare import REPORT, prepare
 
     videos = find_videos(
@@ -79,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         pictures=args.pictures,
     )
+    videos = sample_videos(videos, args.sample, args.seed)
     with progress_bars(args.progress, unit=" videos") as progress:
         report = prepare(
             videos,
@@ -86,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
             cropped=args.cropped,
             size=args.size,
             workers=args.workers,
+            scheduler=args.scheduler,
             progress=progress.stage("prepare"),
         )
     summary = report.summary()

@@ -1,57 +1,41 @@
-"""Report of `edtalk animate` and `edtalk dub` on the resulting video."""
+"""`edtalk report`: a page on what a model measures by the paper's protocols."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import argparse
+from pathlib import Path
 
-from ..wording import cleaned, counted
-from .options import print_json
-
-if TYPE_CHECKING:
-    from ..dubbing import Dubbed
-    from ..pipeline import Animation
+from .options import Subparsers, add_json_option, output_path, print_json
 
 
-def print_video(
-    video: Animation | Dubbed, loaded: float, *, as_json: bool, facts: Mapping[str, Any], about: str, rendering: str
-) -> None:
-    """Print a report on a video, as text or JSON.
-
-    Args:
-        video: the result of the command.
-        loaded: seconds spent loading the model.
-        as_json: print JSON instead of text.
-        facts: further entries of the JSON.
-        about: further line of the text.
-        rendering: verb for rendering, in the line about the time taken.
-    """
-    timings = {"load": loaded, **video.timings}
-    width, height = video.size
-    if as_json:
-        print_json(
-            {
-                "path": str(video.path),
-                "frames": video.frames,
-                "fps": video.fps,
-                "seconds": video.duration,
-                "width": width,
-                "height": height,
-                **facts,
-                "precision": video.precision,
-                "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-                "warnings": list(video.warnings),
-            }
-        )
-        return
-    for warning in video.warnings:
-        print(cleaned(f"edtalk: warning: {warning}"), file=sys.stderr)
-    frames = counted(video.frames, "frame")
-    print(f"{video.path}: {frames}, {video.fps:g} a second, {video.duration:.2f} s, {width}x{height}")
-    print(about)
-    speed = f"{video.frames / timings['render']:.1f} frames a second in {video.precision}"
-    print(
-        f"took {sum(timings.values()):.1f} s: loading {loaded:.1f} s, preparing {timings['prepare']:.1f} s, "
-        f"{rendering} {timings['render']:.1f} s ({speed})"
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of `edtalk report`."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write a page on an evaluation by the paper's protocols",
+        description="Write one self-contained page on the results of edtalk evaluate --protocol: tables beside the "
+        "paper's figures where they mean the same, clip by clip, matrices of confusion, curves of mouth and head, the "
+        "worst clips, settings and hashes. A .json and a .csv file of the same name are written beside it.",
     )
+    parser.add_argument("results", type=Path, metavar="FOLDER", help="the --out of edtalk evaluate --protocol")
+    parser.add_argument(
+        "-o", "--output", type=output_path, required=True, metavar="HTML", help="page to write, ending in .html"
+    )
+    parser.add_argument("--compare", type=Path, metavar="FOLDER", help="further results, shown beside the others")
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the report, and print the paths of its files."""
+    from ..errors import ArgumentError
+    from ..evaluation.report import write_report
+
+    if args.output.suffix.lower() not in (".html", ".htm"):
+        raise ArgumentError(f"The page is HTML: a name that ends in .html, not {args.output.name}.")
+    paths = write_report(args.results, args.output, args.compare)
+    if args.json:
+        print_json({"files": [str(path) for path in paths]})
+        return
+    for path in paths:
+        print(path)

@@ -87,9 +87,8 @@ def run(args: argparse.Namespace) -> None:
             for name, about in stages.items():
                 print(f"{name:<{width}}{about}")
         return
-    if not all(map(find_spec, ("accelerate", "yaml"))):
-        raise MissingRequirement("Training needs additional packages: pip install 'edtalk[train]'.")
-    settings = _settings(args.settings)
+    require_training_packages()
+    settings = parse_settings(args.settings)
     for name in ("data", "out", "init"):
         if getattr(args, name) is not None:
             settings[name] = str(getattr(args, name))
@@ -111,6 +110,12 @@ def run(args: argparse.Namespace) -> None:
         print_json({"stage": args.stage, "checkpoint": str(checkpoint), "steps": config.steps})
     else:
         print(checkpoint)
+
+
+def require_training_packages() -> None:
+    """Raise MissingRequirement without the packages that training needs."""
+    if not all(map(find_spec, ("accelerate", "yaml"))):
+        raise MissingRequirement("Training needs additional packages: pip install 'edtalk[train]'.")
 
 
 def _run_recipe(args: argparse.Namespace, settings: dict[str, Any]) -> None:
@@ -156,7 +161,7 @@ def _yaml(value: object) -> str:
     return str(value) if value != "" else "empty"
 
 
-def _settings(texts: list[str]) -> dict[str, Any]:
+def parse_settings(texts: list[str]) -> dict[str, Any]:
     """Parse NAME=VALUE texts, with dotted names and YAML values, to nested settings."""
     from ..training.settings import parse_yaml
 

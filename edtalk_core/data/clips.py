@@ -1,7 +1,8 @@
 """Prepared clips on disk: one safetensors file per clip, designed for fast random access to frames.
 
 A clip file holds `frames` (JPEG bytes of all face crops, end to end), `offsets` (T+1), `landmarks` (T,68,2) in pixels
-of the crop, and, if the video has sound, `mel` (columns,80). Its metadata holds the crop size, person, emotion, split,
+of the crop, and, if the video has sound, `mel` (columns,80) and `waveform` (samples), 16 kHz, int16, which files from
+before there was one lack. Its metadata holds the crop size, person, emotion, split,
 source and licence. JPEG lets a training at 64 px decode a quarter-size picture directly from the DCT.
 """
 
@@ -68,10 +69,11 @@ class Clip:
                     raise EDTalkError(f"{path} is not a prepared clip; make one with `edtalk prepare`.")
                 tensors = {name: file.get_tensor(name) for name in ("frames", "offsets", "landmarks")}
                 mel = file.get_tensor("mel") if "mel" in names else None
+                waveform = file.get_tensor("waveform") if "waveform" in names else None
             self.size = _read_size(metadata)
             """Side of the face crops in pixels."""
             self.info = _read_info(metadata)
-            _check_tensors(**tensors, mel=mel, size=self.size)
+            _check_tensors(**tensors, mel=mel, waveform=waveform, size=self.size)
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise EDTalkError(f"{path} is damaged ({reason}); delete it and run `edtalk prepare` again.") from error
@@ -79,6 +81,7 @@ class Clip:
         self._offsets = tensors["offsets"].numpy()
         self.landmarks: NDArray[np.float32] = tensors["landmarks"].numpy()
         self.mel: NDArray[np.float32] | None = mel.numpy() if mel is not None else None
+        self.waveform: NDArray[np.int16] | None = waveform.numpy() if waveform is not None else None
         self.path = path
 
     def __len__(self) -> int:
@@ -166,7 +169,12 @@ def _read_info(metadata: Mapping[str, str]) -> ClipInfo:
 
 
 def _check_tensors(
-    frames: torch.Tensor, offsets: torch.Tensor, landmarks: torch.Tensor, mel: torch.Tensor | None, size: int
+    frames: torch.Tensor,
+    offsets: torch.Tensor,
+    landmarks: torch.Tensor,
+    mel: torch.Tensor | None,
+    waveform: torch.Tensor | None,
+    size: int,
 ) -> None:
     """Raise ValueError unless the tensors of a clip fit together; those of frames are checked when they are decoded."""
     if frames.dtype != torch.uint8 or frames.ndim != 1:
@@ -181,6 +189,8 @@ def _check_tensors(
         raise ValueError("landmarks are far outside of the crops, or not finite")
     if mel is not None and (mel.dtype != torch.float32 or mel.ndim != 2 or not len(mel) or mel.shape[1] != MEL_BANDS):
         raise ValueError(f"mel is {mel.dtype} {tuple(mel.shape)}")
+    if waveform is not None and (waveform.dtype != torch.int16 or waveform.ndim != 1 or not len(waveform)):
+        raise ValueError(f"waveform is {waveform.dtype} {tuple(waveform.shape)}")
 
 
 def jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:
@@ -215,8 +225,12 @@ def write_clip(
     landmarks: NDArray[np.float32],
     mel: NDArray[np.float32] | None,
     size: int = CROP_SIZE,
+    waveform: NDArray[np.floating] | None = None,
 ) -> None:
-    """Write a clip file: frames of `size` px by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None."""
+    """Write a clip file: frames of `size` px by `encode_frame`, landmarks (T,68,2), mel (columns,80) or None.
+
+    `waveform`: sound (N,) in [-1,1] at 16 kHz, from the first frame on.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -227,6 +241,8 @@ def write_clip(
     }
     if mel is not None:
         tensors["mel"] = torch.from_numpy(np.ascontiguousarray(mel, np.float32))
+    if waveform is not None and len(waveform):
+        tensors["waveform"] = torch.from_numpy((np.clip(waveform, -1, 1) * 32767).round().astype(np.int16))
     metadata = {"format": CLIP_FORMAT, "size": str(size), "info": json.dumps(info.__dict__)}
     try:
         with atomic_write(path) as partial:

@@ -1,4 +1,4 @@
-"""Metadata of videos and pictures from a manifest, or from the file names of HDTF, MEAD and other data sets."""
+"""Metadata of videos and pictures from a manifest, or from the file names of MEAD, HDTF, VoxCeleb2, LRW and others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checks import check_number
+from ..checks import check_number, check_whole
 from ..errors import ArgumentError
 
 TEST_PEOPLE = ("M003", "M030", "W009", "W015")
@@ -24,6 +24,8 @@ _MEAD = re.compile(
     r"(?P<emotion>angry|contempt|disgusted|fear|happy|neutral|sad|surprised)"
     r"(?:/(?:level_?)?(?P<level>[1-4]))?(?:/\d+)?$"
 )
+_VOXCELEB = re.compile(r"(?:^|/)(?P<person>id\d{5})/[^/]{11}/\d{5}$")
+_LRW = re.compile(r"(?:^|/)(?P<word>[A-Z]+)/(?:train|val|test)/(?P<name>(?P=word)_\d{5})$")
 _HDTF = re.compile(r"^(?P<kind>RD|WDA|WRA)_(?P<name>.+?)_\d+(?:\D.*)?$")
 
 
@@ -69,8 +71,10 @@ def find_videos(
     Other rows and files are skipped. Paths in a manifest are relative to it.
 
     File names: MEAD's `M003/video/front/angry/level_3/001.mp4` and flat forms (`M003_angry_3_001.mp4`) contain
-    person, camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` and `WRA_Name1_000` contain the person; for
-    other names the person is the first folder below the source, or the name without its trailing number.
+    person, camera, emotion and level; HDTF's `WDA_BarackObama_000.mp4` and `WRA_Name1_000` contain the person;
+    VoxCeleb2's `id00017/01dfn2spqyE/00001.mp4` contains the person, and LRW's `ABOUT/test/ABOUT_00001.mp4`, which has
+    no people, is one of its own: both are "test", for the paper evaluates on them and trains on neither. For other
+    names the person is the first folder below the source, or the name without its trailing number.
 
     Without a split, `test_people` are "test", and so is a share `test_share` of the others, chosen by a hash of seed
     and name: a person's split does not depend on the other people.
@@ -123,6 +127,23 @@ def find_videos(
     return list(videos.values())
 
 
+def sample_videos(videos: Sequence[Video], count: int, seed: int) -> list[Video]:
+    """Draw videos at random by a hash of seed and name, in the order given; a count of 0 draws all.
+
+    Raises ArgumentError for a negative count.
+    """
+    count = check_whole(count, "The sample", low=0, unit="videos")
+    if not count or count >= len(videos):
+        return list(videos)
+    chosen = set(sorted((video.name for video in videos), key=lambda name: seeded_hash(name, seed))[:count])
+    return [video for video in videos if video.name in chosen]
+
+
+def seeded_hash(name: str, seed: int) -> bytes:
+    """A hash by which names are drawn at random: it depends on seed and name alone."""
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+
+
 def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")
@@ -171,6 +192,12 @@ def _path_metadata(path: Path, root: Path) -> dict[str, str]:
         # WDA_Name1_000 is another recording of Name; RD_Radio1 and RD_Radio2 are different people.
         name = hdtf["name"] if hdtf["kind"] == "RD" else hdtf["name"].rstrip("0123456789")
         return {"person": f"{hdtf['kind']}_{name}"}
+    # Names of their own, before underscores became folders.
+    parts = "/".join(path.absolute().with_suffix("").parts[-4:])
+    if voxceleb := _VOXCELEB.search(parts):
+        return {"person": voxceleb["person"], "split": "test"}
+    if lrw := _LRW.search(parts):
+        return {"person": lrw["name"], "split": "test"}
     folders = path.relative_to(root).parts[:-1]
     if folders:
         return {"person": folders[0]}
@@ -180,5 +207,4 @@ def _path_metadata(path: Path, root: Path) -> dict[str, str]:
 def _split(person: str, test_people: Collection[str], test_share: float, seed: int) -> str:
     if person in test_people:
         return "test"
-    digest = hashlib.sha256(f"{seed}:{person}".encode("utf-8", "surrogateescape")).digest()
-    return "test" if int.from_bytes(digest[:8], "big") < test_share * 2**64 else "train"
+    return "test" if int.from_bytes(seeded_hash(person, seed)[:8], "big") < test_share * 2**64 else "train"

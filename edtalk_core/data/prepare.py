@@ -13,10 +13,8 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +29,7 @@ from ..face.landmarks import LANDMARK_COUNT, face_height
 from ..media.picture import LARGEST_SIDE
 from ..paths import special_kind
 from ..progress import Progress
+from ..scheduling import run_tasks
 from .clips import CROP_SIZE, Clip, ClipInfo, clip_file, encode_frame, write_clip
 from .layouts import Video
 from .pieces import find_pieces
@@ -96,12 +95,13 @@ def prepare(
     cropped: bool = False,
     size: int = CROP_SIZE,
     workers: int = 1,
+    scheduler: str = "",
     progress: Progress | None = None,
 ) -> Report:
     """Convert videos to clips in the folder `out`, except those that an earlier run finished with the same metadata.
 
     `cropped`: the videos are already square face crops and are only scaled. `size`: side of the crops in pixels.
-    `workers`: number of processes.
+    `workers`: number of processes; `scheduler`: address of a Dask scheduler instead, see `run_tasks`.
     `progress` counts videos; an exception that it raises ends the run, and the next run resumes from there.
 
     The sound is a sound file of the same name beside the video (for MEAD, the one in its `audio` folder), otherwise the
@@ -128,7 +128,7 @@ def prepare(
     if progress is not None:
         progress(done, total)
     try:
-        for video, result in _prepare_videos(pending, folder, cropped, size, workers):
+        for video, result in _prepare_videos(pending, folder, cropped, size, workers, scheduler):
             outdated = {clip["name"] for clip in report.clips.pop(video.name, [])}
             if isinstance(result, str):
                 report.skipped[video.name] = result
@@ -150,34 +150,17 @@ def prepare(
 
 
 def _prepare_videos(
-    videos: Sequence[Video], folder: Path, cropped: bool, size: int, workers: int
+    videos: Sequence[Video], folder: Path, cropped: bool, size: int, workers: int, scheduler: str
 ) -> Iterator[tuple[Video, list[dict[str, Any]] | str]]:
     """Prepare videos; yield each as it is finished, with its clips or the reason why there are none."""
-    if workers <= 1 or len(videos) <= 1:
-        for video in videos:
-            yield video, _try_video(video, folder, cropped, size)
-        return
-    # Spawned, not forked: forking a process that runs torch's threads can hang.
-    pool = ProcessPoolExecutor(min(workers, len(videos)), multiprocessing.get_context("spawn"), _one_thread)
-    try:
-        futures: dict[Future[list[dict[str, Any]] | str], Video] = {
-            pool.submit(_try_video, video, folder, cropped, size): video for video in videos
-        }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    # On a cluster, the folder of one machine is looked for on others.
+    tasks = [(video, folder.absolute() if scheduler else folder, cropped, size) for video in videos]
+    for index, result in run_tasks(_try_video, tasks, workers=workers, scheduler=scheduler):
+        yield videos[index], result
 
 
-def _one_thread() -> None:
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
-def _try_video(video: Video, folder: Path, cropped: bool, size: int) -> list[dict[str, Any]] | str:
+def _try_video(task: tuple[Video, Path, bool, int]) -> list[dict[str, Any]] | str:
+    video, folder, cropped, size = task
     try:
         prepare_one = prepare_picture if video.is_picture else prepare_video
         return prepare_one(video, folder, cropped=cropped, size=size)
@@ -231,7 +214,8 @@ def prepare_video(video: Video, folder: Path, *, cropped: bool = False, size: in
         position = start + length
         name = f"{video.name}~{len(clips) + 1}" if clips else video.name
         info = ClipInfo(name, video.person, video.split, video.emotion, video.level, video.license, speech)
-        write_clip(clip_file(folder, name), info, encoded, in_crop.astype(np.float32), mel, size)
+        heard = sound[: length * FRAME_SAMPLES] if mel is not None else None
+        write_clip(clip_file(folder, name), info, encoded, in_crop.astype(np.float32), mel, size, heard)
         clips.append({**asdict(info), "frames": length, "sound": mel is not None, "cropped": cropped, "size": size})
     if not clips:
         raise EDTalkError(" ".join(dict.fromkeys(reasons)))

@@ -68,7 +68,12 @@ class FaceReader:
 
     def landmarks(self, picture: Picture, like: Mesh) -> Landmarks:
         """Landmarks (68,2) of the mesh from `follow`, relative to the picture's side, 0 to 1 from edge to edge."""
-        return (self.follow(picture, like).landmarks + 0.5) / max(self.SIDE, picture.shape[0])
+        return self.read(picture, like)[0]
+
+    def read(self, picture: Picture, like: Mesh) -> tuple[Landmarks, float]:
+        """As `landmarks`, and the confidence that there is a face, 0 to 1, see `face.mesh.PRESENT`."""
+        mesh = self.follow(picture, like)
+        return (mesh.landmarks + 0.5) / max(self.SIDE, picture.shape[0]), mesh.presence
 
     def _enlarged(self, picture: Picture) -> Picture:
         import cv2

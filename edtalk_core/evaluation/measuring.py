@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from ..progress import Progress
-from .metrics import METRICS, SUMMARIES, Frame, Metric, Need
+from .metrics import METRICS, SUMMARIES, Frame, Metric, Need, Unmeasurable
 from .protocols import Protocol, Take
 
 
@@ -88,12 +89,32 @@ def measure_take(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> d
     """Measure one take: figures by metric, without those whose inputs the take lacks."""
     if take.sound is None:
         metrics = [metric for metric in metrics if Need.SOUND not in metric.needs]
+    observations, _ = observe_take(take, metrics, protocol)
+    return {metric.name: metric.summarise(values) for metric in metrics if (values := observations[metric.name])}
+
+
+def observe_take(
+    take: Take,
+    metrics: Sequence[Metric],
+    protocol: Protocol,
+    watch: Callable[[Frame], None] | None = None,
+) -> tuple[dict[str, list[Any]], dict[str, Counter[str]]]:
+    """Observe the frames of a take: observations by metric, and how many frames lack one, by metric and reason.
+
+    `watch` is called with each rendered frame.
+    """
     observations: dict[str, list[Any]] = {metric.name: [] for metric in metrics}
+    missing: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics}
     for frame in render_frames(take, metrics, protocol):
+        if watch is not None:
+            watch(frame)
         for metric in metrics:
             if frame.index % metric.every == 0:
-                observations[metric.name].append(metric.observe(frame))
-    return {metric.name: metric.summarise(values) for metric in metrics if (values := observations[metric.name])}
+                try:
+                    observations[metric.name].append(metric.observe(frame))
+                except Unmeasurable as error:
+                    missing[metric.name][str(error)] += 1
+    return observations, missing
 
 
 def render_frames(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> Iterator[Frame]:
@@ -107,8 +128,13 @@ def render_frames(take: Take, metrics: Sequence[Metric], protocol: Protocol) -> 
         details: dict[str, Any] = {}
         needs = reduce(or_, (metric.needs for metric in metrics if index % metric.every == 0), Need.FRAMES)
         if Need.LANDMARKS in needs:
-            details["true_landmarks"] = take.face.landmarks(index)
-            details["rendered_landmarks"] = protocol.reader.landmarks(rendered, take.face.mesh(index))
+            mesh = take.face.mesh(index)
+            details["true_landmarks"], details["true_presence"] = take.face.landmarks(index), mesh.presence
+            details["rendered_landmarks"], details["rendered_presence"] = protocol.reader.read(rendered, mesh)
         if Need.SOUND in needs and take.sound is not None:
             details["mel"] = take.sound.mel_windows([index])[0]
-        yield Frame(index, take.clip.frame(index, protocol.size), rendered, **details)
+        if Need.WAVEFORM in needs and take.sound is not None and take.sound.waveform is not None:
+            details["waveform"] = take.sound.waveform
+        if take.portrait is not None:
+            details["portrait"] = take.portrait
+        yield Frame(index, take.clip.frame(index, protocol.size), rendered, label=take.clip.info.emotion, **details)

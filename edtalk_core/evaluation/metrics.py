@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.correlation import correlation
+from ..errors import EDTalkError
 from ..face.landmarks import FACE, MOUTH
 from .faces import Landmarks, Picture, landmark_distance, relative_mouth_opening
 from .pictures import PerceptualDistance, l1, psnr, ssim
@@ -21,8 +22,12 @@ REENACTMENT_EVERY = 5
 HIGHEST_PSNR = 60.0
 """PSNR in dB of identical frames, so that means are finite."""
 
-Direction = Literal["higher", "lower", "near 0", "near 1"]
+Direction = Literal["higher", "lower", "near 0", "near 1", "near the truth"]
 """Better direction of a figure."""
+
+
+class Unmeasurable(EDTalkError):
+    """A frame or clip without a figure; the message is the reason, by which such frames and clips are counted."""
 
 
 class Need(Flag):
@@ -34,6 +39,8 @@ class Need(Flag):
     """The landmarks of both."""
     SOUND = auto()
     """The mel window of the frame. Takes without sound are skipped."""
+    WAVEFORM = auto()
+    """The waveform of the clip, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,16 @@ class Frame:
     """(68,2)."""
     mel: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(80,16): mel window of the frame in the sound that drives it."""
+    waveform: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
+    """(N,): the sound that drives the take, at 16 kHz from its first frame on; empty for clips without one."""
+    true_presence: float = 1.0
+    """Confidence that the true frame shows a face where its landmarks are, 0 to 1."""
+    rendered_presence: float = 1.0
+    """The same for the rendered frame."""
+    portrait: Picture = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
+    """(S,S,3): the picture that is animated; empty where a take has none."""
+    label: str = ""
+    """Emotion that the clip is labelled with; empty: unknown."""
 
 
 def mean(values: Sequence[Any]) -> float:
@@ -81,6 +98,24 @@ class Metric:
     """Interval of observed frames: 1 for all."""
     network: str = ""
     """Name of the network it uses, if figures are comparable only for the same network."""
+    title: str = ""
+    """Name in tables."""
+    source: str = ""
+    """Where the metric is defined."""
+    stands_in_for: str = ""
+    """Title of the metric that it takes the place of where that one's network is missing."""
+    same_person: bool = False
+    """Whether it compares pixels, so that the true frames must show the portrait's person."""
+    classify: Callable[[Sequence[Any]], str] | None = None
+    """Class that is seen in a clip, from the observations of its frames, for a matrix of confusion."""
+    pool: Callable[[NDArray[np.float32], NDArray[np.float32]], float] | None = None
+    """Figure of all clips together from the features (N,D) of true and of rendered frames, which `observe` returns;
+    the clip itself has none."""
+
+
+def table_metric(name: str, title: str, observe: Callable[[Frame], Any], better: Direction, **details: Any) -> Metric:
+    """A metric of the paper's protocols, whatever the protocol."""
+    return Metric(name, "paper", "rendered", observe, better, title=title, **details)
 
 
 @dataclass(frozen=True)

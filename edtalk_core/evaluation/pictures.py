@@ -1,8 +1,9 @@
-"""Image metrics: L1, PSNR, SSIM, and a distance of network features."""
+"""Image metrics: L1, PSNR, SSIM, distances of network features, sharpness, flicker."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +82,19 @@ class PerceptualDistance:
             )
         )
 
+    def descriptor(self, picture: Picture) -> NDArray[np.float32]:
+        """Mean over the pixels of the deepest features (128,) of a square picture (S,S,3) uint8."""
+        return np.asarray(self._layers(picture)[-1].mean(axis=(1, 2)), np.float32)
+
     def _features(self, picture: Picture) -> list[NDArray[np.float64]]:
+        return [layer / (np.sqrt(np.square(layer).sum(axis=0)) + 1e-10) for layer in self._layers(picture)]
+
+    def _layers(self, picture: Picture) -> list[NDArray[np.float64]]:
         import cv2
 
         shrinks = picture.shape[0] > 192
         scaled = cv2.resize(picture, (192, 192), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        features = [layer[0].astype(np.float64) for layer in self._network.layers(scaled, 0, 1, self._LAYERS)]
-        return [layer / (np.sqrt(np.square(layer).sum(axis=0)) + 1e-10) for layer in features]
+        return [layer[0].astype(np.float64) for layer in self._network.layers(scaled, 0, 1, self._LAYERS)]
 
 
 def _check(picture: Picture, target: Picture) -> None:
@@ -96,3 +103,50 @@ def _check(picture: Picture, target: Picture) -> None:
             raise ArgumentError(f"Pictures to compare must be uint8 (H,W,3), got {array.dtype} {array.shape}.")
     if picture.shape != target.shape:
         raise ArgumentError(f"Pictures to compare must have the same size, got {picture.shape} and {target.shape}.")
+
+
+def laplacian_energy(picture: Picture) -> float:
+    """Mean square of the Laplacian of a picture's brightness: its sharpness, (H,W,3) uint8."""
+    import cv2
+
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.square(cv2.Laplacian(grey, cv2.CV_32F)).mean())
+
+
+def unexplained_change(before: Picture, after: Picture) -> NDArray[np.float32]:
+    """Local mean difference (S,S) of two frames (S,S,3) uint8, the first moved onto the second by optical flow."""
+    import cv2
+
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    to, source = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (after, before))
+    flow = np.asarray(estimator.calc(to, source, None))
+    places = flow + np.stack(np.meshgrid(*(np.arange(len(after), dtype=np.float32),) * 2), axis=-1)
+    # OpenCV's types lack maps of both coordinates in one, which it documents.
+    moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    change = cv2.GaussianBlur(np.abs(moved.astype(np.float32) - after).mean(axis=2), (0, 0), 2)
+    return np.asarray(change, np.float32)
+
+
+def flicker_ratio(rendered: tuple[Picture, Picture], true: tuple[Picture, Picture]) -> float:
+    """Change of neighbouring rendered frames that motion does not explain, relative to that of the true ones.
+
+    Measured where the true frames stand still, in the quietest fifth of their pixels; the true change counts as at
+    least 0.05 of 255.
+    """
+    change, true_change = unexplained_change(*rendered), unexplained_change(*true)
+    still = true_change <= np.quantile(true_change, 0.2)
+    return float(change[still].mean() / max(float(true_change[still].mean()), 0.05))
+
+
+def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Frechet distance of the Gaussians fitted to two sets of features, (N,D) and (M,D) with N, M of at least 2.
+
+    Heusel et al. (2017): squared distance of the means + trace(Sa + Sb - 2 (Sa Sb)^1/2).
+    """
+    if min(len(a), len(b)) < 2:
+        raise ArgumentError("A Frechet distance needs at least two samples of each set.")
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    covariances = [np.cov(values, rowvar=False).reshape(values.shape[1], -1) for values in (a, b)]
+    roots = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).astype(np.complex128)).real
+    means = float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum())
+    return means + float(np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * roots.sum())

@@ -59,6 +59,8 @@ class Take:
     face: TrackedFace
     sound: Clip | None
     """Clip whose sound belongs to the rendered frames; None if there is none."""
+    portrait: Picture | None = None
+    """The picture (S,S,3) that is animated, for metrics that compare with it."""
 
 
 class Protocol(Interface):

@@ -14,6 +14,17 @@ class Bank(nn.Module):
         self.weight = nn.Parameter(torch.randn(style, bases))
 
 
+class FreeBank(nn.Module):
+    """Directions (style, bases) that are used as they are, for the ablations without orthogonal bases.
+
+    The name of its tensor is how a file of such a model is recognised.
+    """
+
+    def __init__(self, style: int, bases: int) -> None:
+        super().__init__()
+        self.directions = nn.Parameter(torch.randn(style, bases) / style**0.5)
+
+
 def orthonormal(*banks: Bank) -> Tensor:
     """Q (style, all bases) of the reduced QR factorisation of all banks side by side, in float32.
 

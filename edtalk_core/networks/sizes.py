@@ -20,7 +20,8 @@ class ModelSizes:
     `resolution`: side of the square image in pixels, a power of two of at least 16. `style`: width of the latent.
     `lip`, `pose`, `expression`: number of bases; `expression` 0 is the lip+pose variant, which has no expression
     bank and no expression enhancement module (EEM). `channels`: feature channels by pixels, from 4 to `resolution`.
-    `expression_hidden`: width of the layer inside EEM's AdaIN.
+    `expression_hidden`: width of the layer inside EEM's AdaIN. `orthogonal`: whether the bases are orthonormalised, as
+    in the published models; False: free directions, for ablations.
     """
 
     resolution: int = 256
@@ -30,6 +31,7 @@ class ModelSizes:
     expression: int = EXPRESSION
     channels: dict[int, int] = field(default_factory=lambda: dict(PUBLISHED_CHANNELS))
     expression_hidden: int = 128
+    orthogonal: bool = True
 
     def __post_init__(self) -> None:
         if self.resolution < 16 or self.resolution & (self.resolution - 1):
@@ -49,7 +51,10 @@ class ModelSizes:
 
     def to_json(self) -> str:
         """One line of JSON, for the metadata of a bundle."""
-        return json.dumps({**self.__dict__, "channels": {str(px): n for px, n in sorted(self.channels.items())}})
+        values = {**self.__dict__, "channels": {str(px): n for px, n in sorted(self.channels.items())}}
+        if self.orthogonal:  # as in files from before there was a choice
+            del values["orthogonal"]
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> ModelSizes:

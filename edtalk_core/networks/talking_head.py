@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedCheckpoint
-from .banks import Bank, orthonormal
+from .banks import Bank, FreeBank, orthonormal
 from .encoder import Encoder
 from .generator import Generator
 from .layers import EqualLinear
@@ -38,12 +38,13 @@ class TalkingHead(SizedNetwork):
         self.enc = nn.ModuleDict({"net_app": Encoder(sizes)})
         self.dec = Generator(sizes)
         style = sizes.style
-        self.direction_lipnonlip = Bank(style, sizes.lip + sizes.pose)
+        bank = Bank if sizes.orthogonal else FreeBank
+        self.direction_lipnonlip = bank(style, sizes.lip + sizes.pose)
         self.fc = nn.Sequential(*(EqualLinear(style, style) for _ in range(4)))
         self.lip_fc = self._head(sizes.lip)
         self.pose_fc = self._head(sizes.pose)
         if sizes.expression:
-            self.direction_exp = Bank(style, sizes.expression)
+            self.direction_exp = bank(style, sizes.expression)
             self.exp_fc = self._head(sizes.expression)
 
     def _head(self, bases: int) -> nn.Sequential:
@@ -81,24 +82,25 @@ class TalkingHead(SizedNetwork):
                 expression=rows(state, "exp_fc.2.weight") if has_expression else 0,
                 channels=channels,
                 expression_hidden=rows(state, _EXPRESSION_HIDDEN) if has_expression else ModelSizes.expression_hidden,
+                orthogonal="direction_lipnonlip.directions" not in state,
             )
         }
 
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
-        return self.direction_lipnonlip.weight.device
+        return self.dec.input.input.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
-        return self.direction_lipnonlip.weight.dtype
+        return self.dec.input.input.dtype
 
     def bank(self) -> Tensor:
-        """All bases Q (style, lip + pose + expression), orthonormal, float32; factorised at every call."""
-        if self.sizes.expression:
-            return orthonormal(self.direction_lipnonlip, self.direction_exp)
-        return orthonormal(self.direction_lipnonlip)
+        """All bases Q (style, lip + pose + expression), float32: orthonormal, factorised at every call, or free."""
+        banks = [self.direction_lipnonlip, *([self.direction_exp] if self.sizes.expression else [])]
+        free: list[Tensor] = [bank.directions for bank in banks if isinstance(bank, FreeBank)]
+        return torch.cat(free, dim=1).float() if free else orthonormal(*(b for b in banks if isinstance(b, Bank)))
 
     def directions(
         self, lip: Tensor, pose: Tensor, expression: Tensor | None, bank: Tensor | None = None

@@ -191,6 +191,15 @@ def _silence_eem(eem: EEM) -> None:
     eem.norm2.mlp_beta.bias.zero_()
 
 
+@torch.no_grad()
+def remove_eem(model: EDTalk) -> None:
+    """Make EEM add nothing, whatever the expression."""
+    for eem in model.dec.fineadainresblock:
+        for layer, constant in ((eem.norm2.mlp_gamma, -1.0), (eem.norm2.mlp_beta, 0.0)):
+            layer.weight.zero_()
+            layer.bias.fill_(constant)
+
+
 def _silence(to_rgb: ToRGB) -> None:
     conv, activation = to_rgb.conv
     conv.weight.zero_()

@@ -35,7 +35,7 @@ from .image_stage import (
     name_bases,
     reading_loss,
 )
-from .initialisation import fit_heads, turn_expression_bank
+from .initialisation import fit_heads, remove_eem, turn_expression_bank
 from .landmark_locator import LandmarkLocator
 from .losses import still_loss
 from .sampling import EmotionalSampling, clips_across_emotions
@@ -90,6 +90,11 @@ class Reconstruction(TalkingHeadStage):
             choose_clips = clips_across_emotions(ClipStore(settings.data, emotion=True), sampling.across_clips_share)
             sources.append((sampling.emotional_share, choose_clips))
         self.measured = bool(self.losses.reading or settings.measured_weights_share)
+        if not model.sizes.orthogonal and (self.measured or settings.fit_heads or settings.turn_expression_bank):
+            raise ArgumentError(
+                "Measured weights, fit_heads and turn_expression_bank are defined by orthogonal bases, and this model "
+                "has free ones."
+            )
         if self.measured:
             name_bases(model, settings, self.TRACKS)
         self.sampler = frame_sampler(model, settings, self.store, frames=2, measured=self.measured, sources=sources)
@@ -265,6 +270,8 @@ class ExpressionSettings(ReconstructionSettings):
 
     stage: Literal["expression"] = "expression"
     sampling: EmotionalSampling = EmotionalSampling()
+    eem: bool = True
+    """Whether EEM learns; false: it is silenced at the start and stays so (ablation of Table 4)."""
     batch: Batch = 10
     learning_rate: Positive = 2e-3
 
@@ -275,6 +282,19 @@ class Expression(Reconstruction):
     SETTINGS = ExpressionSettings
     TRACKS = TRACKS
     TRAINED = ("exp_fc.", "direction_exp.", "dec.fineadainresblock.")
+    settings: ExpressionSettings
+
+    def __init__(self, model: EDTalk, settings: ExpressionSettings) -> None:
+        super().__init__(model, settings)
+        if not settings.eem:
+            for eem in model.dec.fineadainresblock:
+                eem.requires_grad_(False)
+
+    def begin(self) -> None:
+        """As in the base class; also silences EEM if it does not learn."""
+        super().begin()
+        if not self.settings.eem:
+            remove_eem(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,8 @@ class TrainingSettings(RunSettings):
     """Bases of a new model's expression bank (ablation of Table 5); 0: the lip+pose variant."""
     expression_hidden: Width = 64
     """Hidden width of EEM's AdaIN of a new model; the published models have 128."""
+    orthogonal: bool = True
+    """Whether the bases of a new model are orthogonal; false: free directions (ablation of Table 4)."""
 
     def __post_init__(self) -> None:
         if self.resolution & (self.resolution - 1):
@@ -137,7 +139,7 @@ class TrainingSettings(RunSettings):
                 f"{', '.join(map(str, sorted(self.channels)))}."
             )
         bases = self.lip + self.pose + self.expression
-        if self.style < bases:
+        if self.orthogonal and self.style < bases:
             raise ArgumentError(f"style must have room for {bases} orthogonal bases, and has {self.style}.")
 
 

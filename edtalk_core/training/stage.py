@@ -127,6 +127,7 @@ class TalkingHeadStage(Stage):
                     expression=settings.expression,
                     channels=_channels(settings, settings.resolution),
                     expression_hidden=settings.expression_hidden,
+                    orthogonal=settings.orthogonal,
                 )
             )
             identity_copy(model)

@@ -196,6 +196,22 @@ class FrontEnd:
 
 
 @contextlib.contextmanager
+def open_browser() -> Iterator[Any]:
+    """A Chromium without a window, a Browser of Playwright. Raises NotInstalled without Playwright or Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise NotInstalled("pages are tested with playwright: pip install -e '.[test,e2e]'") from None
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    with sync_playwright() as playwright:
+        if program is None and not os.path.isfile(playwright.chromium.executable_path):
+            raise NotInstalled(f"no browser was found (looked for {', '.join(PROGRAMS)}): playwright install chromium")
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
 def open_front_end(
     server: ComfyServer, renderer: str | None = CLASSIC, size: tuple[int, int] = (1600, 900)
 ) -> Iterator[FrontEnd]:
@@ -203,15 +219,7 @@ def open_front_end(
 
     `renderer` None: the front end's default. `size`: (width, height) of the page.
     """
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise NotInstalled("the editor is tested with playwright: pip install -e '.[test,e2e]'") from None
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    with sync_playwright() as playwright:
-        if program is None and not os.path.isfile(playwright.chromium.executable_path):
-            raise NotInstalled(f"no browser was found (looked for {', '.join(PROGRAMS)}): playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=OPTIONS)
+    with open_browser() as browser:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]})
         # Block external requests: without a network connection, they would time out slowly.
         context.route(
@@ -224,4 +232,3 @@ def open_front_end(
         # The graph exists before the start workflow is in it; activeWorkflow is set when it is.
         page.wait_for_function(READY, timeout=LOAD_SECONDS * 1000)
         yield FrontEnd(page, server)
-        browser.close()

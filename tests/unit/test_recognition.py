@@ -44,8 +44,9 @@ def test_published_tensor_lists_are_recognised(manifest: dict[str, dict]) -> Non
         ModelSizes(resolution=32, style=28, expression=0, channels={4: 5, 8: 4, 16: 3, 32: 2}),
         ModelSizes(resolution=64, style=50, lip=30, pose=9, channels={4: 8, 8: 7, 16: 6, 32: 5, 64: 4}),
         ModelSizes(resolution=512, style=36, channels={4 << level: 2 for level in range(8)}, expression_hidden=3),
+        ModelSizes(resolution=16, style=8, lip=8, pose=8, expression=8, channels={4: 2, 8: 3, 16: 4}, orthogonal=False),
     ],
-    ids=["16 px", "small banks", "32 px lip+pose", "64 px wide banks", "512 px"],
+    ids=["16 px", "small banks", "32 px lip+pose", "64 px wide banks", "512 px", "free banks"],
 )
 def test_sizes_are_read_off_the_tensors(sizes: ModelSizes) -> None:
     state = tiny_state(sizes)

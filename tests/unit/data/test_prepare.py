@@ -14,7 +14,7 @@ import pytest
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.cli import main
 from edtalk_core.data.clips import Clip, ClipStore
-from edtalk_core.data.layouts import Video, find_videos
+from edtalk_core.data.layouts import Video, find_videos, sample_videos
 from edtalk_core.data.prepare import prepare, sounds_like_speech
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.evaluation.faces import FaceReader
@@ -93,6 +93,8 @@ def store(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("WRA_AdamKinzinger0_000.mp4", "WRA_AdamKinzinger", "", "", ""),
         ("WRA_AdamKinzinger1_003.mp4", "WRA_AdamKinzinger", "", "", ""),
         ("id10001/utterance/00001.mp4", "id10001", "", "", ""),
+        ("mp4/id00017/01dfn2spqyE/00001.mp4", "id00017", "", "", ""),
+        ("lipread_mp4/ABOUT/test/ABOUT_00003.mp4", "ABOUT_00003", "", "", ""),
         ("anna_03.mp4", "anna", "", "", ""),
         ("interview.mp4", "interview", "", "", ""),
         ("0001.mp4", "0001", "", "", ""),
@@ -106,6 +108,24 @@ def test_names_tell(path: str, person: str, emotion: str, level: str, view: str,
     (video,) = find_videos([tmp_path])
     assert (video.person, video.emotion, video.level, video.view) == (person, emotion, level, view)
     assert video.name == str(Path(path).with_suffix("")).replace("/", "_")
+
+
+def test_data_sets_that_nobody_trains_on_are_test(tmp_path: Path):
+    for path in ("id00017/01dfn2spqyE/00001.mp4", "id00018/_Adfn2spqy-/00001.mp4", "ABOUT/train/ABOUT_00003.mp4"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    assert {video.split for video in find_videos([tmp_path], test_share=0)} == {"test"}
+
+
+def test_sample_is_the_same_on_every_machine(tmp_path: Path):
+    videos = [Video(tmp_path / f"{i}.mp4", str(i), "p", "test") for i in range(50)]
+    drawn = sample_videos(videos, 10, 0)
+    assert len(drawn) == 10
+    assert {video.name for video in sample_videos(videos[::-1], 10, 0)} == {video.name for video in drawn}
+    # A draw of more has those of a draw of fewer, and another seed draws others.
+    assert {video.name for video in drawn} < {video.name for video in sample_videos(videos, 20, 0)}
+    assert sample_videos(videos, 10, 1) != drawn
+    assert sample_videos(videos, 0, 0) == sample_videos(videos, 60, 0) == videos
 
 
 def test_folder_of_one_person_still_tells_who(tmp_path: Path):

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ..errors import ArgumentError
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fear", "disgusted", "surprised")
 """The classes, in the network's order; contempt is not among them."""
@@ -33,12 +34,17 @@ class EmotionClassifier:
 
     Args:
         folder: the folder with face_expression_model-weights_manifest.json and its shard.
+
+    Raises ArgumentError when there are none in the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         manifest = folder / f"{NAME}-weights_manifest.json"
         if not manifest.is_file():
-            sys.exit(f"{manifest} is missing: get it with the two commands at the top of {__file__}.")
+            raise ArgumentError(
+                f"{manifest} is missing: get it with npm pack face-api.js@0.22.2 && tar xf face-api.js-0.22.2.tgz "
+                "package/weights."
+            )
         self.weights: dict[str, Tensor] = {}
         for shard in json.loads(manifest.read_text(encoding="utf-8")):
             data = b"".join((folder / name).read_bytes() for name in shard["paths"])
