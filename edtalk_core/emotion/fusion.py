@@ -97,12 +97,12 @@ def intensities(probabilities: Tensor, allowed: Sequence[str], features: AudioFe
     shown[:, allowed_columns] = probabilities[:, allowed_columns]
     # Smoothed before the strongest is chosen, so that a doubtful moment does not flicker between two.
     sigma = max(change / 2, 1 / FPS) * FPS
-    shown, rest = _smoothed(shown, sigma), _smoothed(probabilities[:, [neutral]], sigma)
+    shown, rest = smoothed(shown, sigma), smoothed(probabilities[:, [neutral]], sigma)
     best = shown.argmax(1, keepdim=True)
     lead = shown.gather(1, best) - torch.clamp(rest, min=_CHANCE)
     strength = ((lead - _SURE_FROM) / (_SURE_AT - _SURE_FROM)).clamp(0, 1)
     result = torch.zeros_like(shown).scatter_(1, best, strength)
-    return _smoothed(result * _activity(features, len(result))[:, None], sigma)
+    return smoothed(result * _activity(features, len(result))[:, None], sigma)
 
 
 def _activity(features: AudioFeatures, frames: int) -> Tensor:
@@ -116,7 +116,7 @@ def _activity(features: AudioFeatures, frames: int) -> Tensor:
     return active
 
 
-def _smoothed(values: Tensor, sigma: float) -> Tensor:
+def smoothed(values: Tensor, sigma: float) -> Tensor:
     """Gaussian over time of `sigma` frames; the ends are held."""
     reach = int(3 * sigma) + 1
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)

@@ -16,13 +16,16 @@ from ..motion.motion import FPS
 from ..motion.presets import EMOTIONS
 from ..networks.speech_emotion import WINDOW_COLUMNS, SpeechEmotionNetwork
 from .files import SPEECH_FORMAT, emotion_columns, read_classifier
+from .fusion import smoothed
 
 NO_SPEECH = "none"
 """Label of sounds in which nobody speaks."""
 
-_STEP_COLUMNS = 20
-"""Mel columns from a window to the next: 0.25 s."""
-_BATCH = 256
+_STEP_COLUMNS = 40
+"""Mel columns from a window to the next: 0.5 s."""
+_BATCH = 64
+_LASTS = 1.0
+"""Deviation in seconds of the Gaussian over which the probabilities are averaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ class SpeechEmotion:
     def over_time(self, features: AudioFeatures) -> Tensor:
         """Return the probabilities (frames,9) of EMOTIONS, and that nobody speaks, in each frame of 25 fps video.
 
-        At its ends, and where it is shorter than a window, a sound is continued by its first and last moment.
+        They are averaged over about 2 s: a feeling lasts, and a single word is easily misheard. At its ends, and where
+        it is shorter than a window, a sound is continued by its first and last moment.
         """
         half = WINDOW_COLUMNS // 2
         centres = np.arange(0, len(features.mel) + _STEP_COLUMNS, _STEP_COLUMNS)
@@ -60,7 +64,7 @@ class SpeechEmotion:
         times = np.arange(features.frames) / FPS
         nodes = centres / COLUMNS_PER_SECOND
         values = np.stack([np.interp(times, nodes, judged[:, emotion]) for emotion in range(judged.shape[1])], axis=1)
-        return torch.from_numpy(values).float()
+        return smoothed(torch.from_numpy(values).float(), _LASTS * FPS)
 
 
 @functools.lru_cache(maxsize=2)

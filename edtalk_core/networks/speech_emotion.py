@@ -1,4 +1,4 @@
-"""Emotion of a voice: statistics of a few seconds of the mel spectrogram, and a small network over them."""
+"""Emotion of a voice: a recurrent encoder that has learned to tell voices apart, and a small network over its cells."""
 
 from __future__ import annotations
 
@@ -14,107 +14,108 @@ from .state import SizedNetwork, State, rows
 WINDOW_COLUMNS = round(2.5 * COLUMNS_PER_SECOND)
 """Mel columns of a window: 2.5 s, about a phrase."""
 
-_LOUD, _FLOOR = 0.85, -3.5
-"""Quantile of the loudness that is taken for the level of the voice, and how far below it anything is heard: 44 dB."""
+_LEVEL = 0.37
+"""Sum of the encoder's mel bands in a voice of -30 dBFS, the level that it was trained at."""
+_HIGHEST_HZ = 8000.0
+"""Frequency at which the encoder's mel bands end; they begin at 0."""
+_PRE_EMPHASIS = 0.97
+"""Of the mel spectrogram; the encoder hears sounds without."""
+_LOUD = 0.85
+"""Quantile of the loudness that is taken for the level of the voice."""
 _SPEAKING, _SPEAKING_SLOPE = -1.6, 4.0
-"""Loudness relative to the level from which a frame counts as speech, and how sharp this limit is."""
-_CEPSTRA = 24
-_PITCHES, _PITCH_HZ = 48, (70.0, 480.0)
-"""Candidates of the voice's pitch, on a logarithmic scale."""
-_HARMONICS_HZ = 1000.0
-"""Frequency up to which the mel bands are narrow enough to tell harmonics apart."""
-_SHARPNESS = 8.0
-"""Inverse temperature of the choice between the candidates of the pitch."""
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-_SIGNALS = _CEPSTRA + 3
-"""Signals over time: cepstra, loudness, pitch, clearness of the pitch."""
-STATISTICS = 5 * _SIGNALS + len(_QUANTILES) + 2
-"""Statistics of a window: mean, deviation, skewness, deviation of the change, mean size of the change of every signal;
-quantiles of the loudness; share of speech, and how often it starts and stops."""
+"""Loudness relative to the level from which a column counts as speech, and how sharp this limit is."""
 
 
 class SpeechEmotionNetwork(SizedNetwork):
     """Mel windows (N,columns,80) to logits of emotions (N,classes).
 
-    The level of the voice is taken out: how loud a recording is says nothing about an emotion.
+    The encoder is that of generalised end-to-end speaker verification (Wan et al. 2018): LSTM layers over 40 mel bands,
+    of which the first ones are used. Mean and deviation of the last layer over the columns with speech are what the
+    classifier sees. The level of the voice is taken out: how loud a recording is says nothing about an emotion.
     """
 
     LABEL = "a speech emotion network"
 
-    def __init__(self, width: int = 64, classes: int = 8, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        bands: int = 40,
+        cells: int = 256,
+        layers: int = 2,
+        width: int = 64,
+        classes: int = 8,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(STATISTICS))
-        self.register_buffer("deviation", torch.ones(STATISTICS))
-        self.hidden = nn.Linear(STATISTICS, width)
+        self.encoder = nn.LSTM(bands, cells, layers, batch_first=True)
+        self.register_buffer("mean", torch.zeros(2 * cells))
+        self.register_buffer("deviation", torch.ones(2 * cells))
+        self.hidden = nn.Linear(2 * cells, width)
         self.classify = nn.Linear(width, classes)
         self.dropout = nn.Dropout(dropout)
-        self.register_buffer("_cosines", _cosines(), persistent=False)
-        self.register_buffer("_combs", _combs(), persistent=False)
+        self.register_buffer("_bands", _bands(bands), persistent=False)
 
     mean: Tensor
-    """(STATISTICS,) mean of the statistics in the training data."""
+    """(2 cells,) mean of the statistics in the training data."""
     deviation: Tensor
-    """(STATISTICS,) their standard deviation."""
-    _cosines: Tensor
-    _combs: Tensor
+    """(2 cells,) their standard deviation."""
+    _bands: Tensor
 
     @classmethod
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
-        """Width and number of classes."""
-        return {"width": rows(state, "hidden.bias"), "classes": rows(state, "classify.bias")}
+        """Sizes of encoder and classifier."""
+        layers = 1
+        while f"encoder.weight_hh_l{layers}" in state:
+            layers += 1
+        kernel = state.get("encoder.weight_ih_l0")
+        return {
+            "bands": min(kernel.shape[1], MEL_BANDS) if kernel is not None and kernel.ndim == 2 else 1,
+            "cells": max(1, rows(state, "encoder.weight_hh_l0") // 4),
+            "layers": layers,
+            "width": rows(state, "hidden.bias"),
+            "classes": rows(state, "classify.bias"),
+        }
 
     @torch.no_grad()
     def statistics(self, mel: Tensor) -> Tensor:
-        """Mel windows (N,columns,80) in [-4,4] of at least 8 columns -> their statistics (N,STATISTICS)."""
-        level = torch.quantile(mel.mean(2), _LOUD, dim=1)
-        mel = (mel - level[:, None, None]).clamp(min=_FLOOR)
-        mel = mel[:, : mel.shape[1] // 2 * 2].unflatten(1, (-1, 2)).mean(2)
-        loudness = mel.mean(2, keepdim=True)
-        scores = mel @ self._combs
-        choice = (_SHARPNESS * scores).softmax(2)
-        pitch = (choice * torch.linspace(-1, 1, _PITCHES, device=mel.device)).sum(2, keepdim=True)
-        clearness = (choice * scores).sum(2, keepdim=True)
-        signals = torch.cat([mel @ self._cosines, loudness, pitch, clearness], 2)
-        speaking = torch.sigmoid(_SPEAKING_SLOPE * (loudness - _SPEAKING))
-        share = speaking / speaking.sum(1, keepdim=True).clamp(min=1e-6)
-        mean = (share * signals).sum(1)
-        centred = signals - mean[:, None]
-        deviation = (share * centred**2).sum(1).clamp(min=1e-8).sqrt()
-        skewness = (share * centred**3).sum(1) / (deviation**3 + 1e-4)
-        change = signals.diff(dim=1)
-        both = share[:, 1:] / share[:, 1:].sum(1, keepdim=True).clamp(min=1e-6)
-        size = (both * change.abs()).sum(1)
-        jitter = (both * change**2).sum(1).clamp(min=1e-8).sqrt()
-        quantiles = torch.quantile(loudness[..., 0], torch.tensor(_QUANTILES, device=mel.device), dim=1).T
-        rhythm = [speaking.mean(1), speaking.diff(dim=1).abs().mean(1)]
-        return torch.cat([mean, deviation, skewness.clamp(-5, 5), jitter, size, quantiles, *rhythm], 1)
+        """Mel windows (N,columns,80) in [-4,4] of at least 2 columns -> what the encoder hears in them (N,2 cells)."""
+        loudness = mel.mean(2)
+        speaking = torch.sigmoid(
+            _SPEAKING_SLOPE * (loudness - torch.quantile(loudness, _LOUD, dim=1, keepdim=True) - _SPEAKING)
+        )
+        share = (speaking / speaking.sum(1, keepdim=True).clamp(min=1e-6))[..., None]
+        power = 10 ** (1.25 * (mel + 4) - 8) @ self._bands
+        power = power * (_LEVEL / (share * power.sum(2, keepdim=True)).sum(1, keepdim=True).clamp(min=1e-12))
+        cells, _ = self.encoder(power)
+        mean = (share * cells).sum(1)
+        deviation = (share * (cells - mean[:, None]) ** 2).sum(1).clamp(min=1e-8).sqrt()
+        return torch.cat([mean, deviation], 1)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Mel windows (N,columns,80) in [-4,4], 80 columns a second -> logits (N,classes)."""
         return self.judge(self.statistics(mel))
 
     def judge(self, statistics: Tensor) -> Tensor:
-        """Statistics (N,STATISTICS) of windows -> logits (N,classes)."""
+        """Statistics (N,2 cells) of windows -> logits (N,classes)."""
         standard = ((statistics - self.mean) / self.deviation).clamp(-5, 5)
         hidden = torch.relu(self.hidden(self.dropout(standard)))
         return self.classify(self.dropout(hidden))
 
 
-def _cosines() -> Tensor:
-    """(80,_CEPSTRA) cosines over the mel bands, whose products with a spectrum are its cepstra."""
-    band = torch.arange(MEL_BANDS) + 0.5
-    return torch.cos(math.pi / MEL_BANDS * band[:, None] * torch.arange(_CEPSTRA)[None]) / (MEL_BANDS / 2)
+def _bands(count: int) -> Tensor:
+    """(80,count) weights that turn powers in the mel bands of `media.mel` into those of the encoder's bands.
 
-
-def _combs() -> Tensor:
-    """(80,_PITCHES) combs over the mel bands: positive at the harmonics of a pitch, negative half-way between."""
-    filters = torch.from_numpy(mel_filters())
-    frequencies = torch.linspace(0, MODEL_SAMPLE_RATE / 2, filters.shape[1])
-    centres = ((filters @ frequencies) / filters.sum(1))[:, None]
-    low, high = _PITCH_HZ
-    pitches = (low * (high / low) ** torch.linspace(0, 1, _PITCHES))[None]
-    heard = ((centres < _HARMONICS_HZ) & (centres > 0.5 * pitches)).float()
-    combs = torch.cos(2 * math.pi * centres / pitches) * heard
-    combs = combs - heard * combs.sum(0) / heard.sum(0)
-    return combs / combs.abs().sum(0)
+    Triangles of unit area on the Slaney mel scale, sampled at the centres of the 80 bands; the pre-emphasis is undone.
+    """
+    filters = torch.from_numpy(mel_filters()).double()
+    centres = (filters @ torch.linspace(0, MODEL_SAMPLE_RATE / 2, filters.shape[1]).double()) / filters.sum(1)
+    knee, log_step = 1000.0, math.log(6.4) / 27
+    highest = 15 + math.log(_HIGHEST_HZ / knee) / log_step
+    mels = torch.linspace(0, highest, count + 2).double()
+    edges = torch.where(mels < 15, mels * (knee / 15), knee * torch.exp(log_step * (mels - 15)))
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (centres[:, None] - low) / (middle - low), (high - centres[:, None]) / (high - middle)
+    triangles = torch.minimum(rising, falling).clamp(min=0) * 2 / (high - low)
+    angles = 2 * math.pi * centres / MODEL_SAMPLE_RATE
+    emphasis = 1 + _PRE_EMPHASIS**2 - 2 * _PRE_EMPHASIS * torch.cos(angles)
+    widths = torch.gradient(centres)[0]
+    return (triangles * (widths / emphasis)[:, None]).float()

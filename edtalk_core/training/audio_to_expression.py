@@ -1,26 +1,32 @@
-"""Speech to emotion: a small network over statistics of the mel spectrogram, of acted speech (supplement 2.7)."""
+"""Speech to emotion: a small classifier over what an encoder of voices hears, of acted speech (supplement 2.7)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..builtin_files import builtin_file
+from ..checkpoints.reading import read_checkpoint
 from ..data.emotional_speech import Recording, read_recordings
 from ..emotion.files import SPEECH_FORMAT, classifier_metadata, emotion_columns
 from ..emotion.speech import NO_SPEECH, load_speech_emotion
-from ..errors import EDTalkError
+from ..errors import EDTalkError, UnsupportedCheckpoint
 from ..networks.speech_emotion import WINDOW_COLUMNS, SpeechEmotionNetwork
 from .settings import ClassifierSettings
 from .stage import Stage, stack
-from .typed_settings import Batch, Count, NotNegative, Positive, Share, Width
+from .typed_settings import Batch, Count, NotNegative, Positive, Range, Share, Width
 from .voice_variations import no_voice, varied_voice, window_of
+
+_BATCH = 64
+"""Windows whose statistics are taken at once."""
+_LSTM_TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,27 +47,33 @@ class AudioToExpressionSettings(ClassifierSettings):
     losses: SpeechLosses = SpeechLosses()
     splits: tuple[str, ...] = ("train",)
     """Splits of the manifest to learn from."""
+    encoder: str = ""
+    """File with the encoder of a new network: a speech emotion classifier, or the pretrained.pt of Resemblyzer. Empty:
+    the classifier that ships."""
+    encoder_layers: Annotated[int, Range("a whole number from 1 to 8", 1, 8)] = 2
+    """Layers of the encoder that are used; its last ones hear who speaks rather than how."""
     width: Width = 128
     """Hidden width of a new network."""
-    dropout: Share = 0.4
+    dropout: Share = 0.5
     """Share of the statistics, and of the hidden units, that are left out."""
-    copies: Batch = 8
+    copies: Batch = 4
     """Windows that are cut out of each recording, all but the first varied at random."""
-    augmentation: NotNegative = 0.5
+    augmentation: NotNegative = 1.0
     """Strength of random changes of pace, pitch, room and level, and of noise and music behind the voice."""
     smoothing: Share = 0.1
     """Share of a label that is spread over all."""
     batch: Batch = 128
     learning_rate: Positive = 2e-3
-    steps: Count = 800
+    steps: Count = 400
     ema: Share = 0.98
 
 
 class AudioToExpressionStage(Stage):
-    """Trains the speech emotion classifier. Windows are cut and varied once, at the start, since their statistics do
-    not learn."""
+    """Trains the speech emotion classifier. Windows are cut and varied once, at the start, since the encoder, and with
+    it their statistics, does not learn."""
 
     SETTINGS = AudioToExpressionSettings
+    TRAINED = ("hidden.", "classify.")
     model: SpeechEmotionNetwork
 
     def __init__(self, model: SpeechEmotionNetwork, settings: AudioToExpressionSettings) -> None:
@@ -82,7 +94,12 @@ class AudioToExpressionStage(Stage):
         if settings.init:
             return load_speech_emotion(Path(settings.init)).network
         recordings = read_recordings(Path(settings.data), settings.splits)
-        return SpeechEmotionNetwork(settings.width, len(_emotions(recordings)) + 1, settings.dropout)
+        encoder = _voice_encoder(settings)
+        sizes = SpeechEmotionNetwork.sizes_of(encoder)
+        sizes |= {"width": settings.width, "classes": len(_emotions(recordings)) + 1, "dropout": settings.dropout}
+        model = SpeechEmotionNetwork(**sizes)
+        model.load_state_dict(encoder, strict=False)
+        return model
 
     def metadata(self) -> dict[str, str]:
         """Labels and terms."""
@@ -104,7 +121,10 @@ class AudioToExpressionStage(Stage):
                 no_voice(WINDOW_COLUMNS, backgrounds, rng).astype(np.float32)
                 for _ in range(len(voices) // max(1, len(self.labels) - 1))
             ]
-            statistics.append(self.model.statistics(stack(windows)))
+            statistics += [
+                self.model.statistics(stack(windows[first : first + _BATCH]))
+                for first in range(0, len(windows), _BATCH)
+            ]
             labels = [voice.emotion for voice in voices] + [NO_SPEECH] * (len(windows) - len(voices))
             targets += [self.labels.index(label) for label in labels]
         return torch.cat(statistics), torch.tensor(targets)
@@ -126,6 +146,24 @@ class AudioToExpressionStage(Stage):
         """The loss "label", in nats."""
         logits = self.model.judge(batch["statistics"])
         return {"label": F.cross_entropy(logits, batch["label"], label_smoothing=self.settings.smoothing)}
+
+
+def _voice_encoder(settings: AudioToExpressionSettings) -> dict[str, Tensor]:
+    """Tensors of the first layers of the encoder, under the names that they have in a `SpeechEmotionNetwork`.
+
+    Raises UnsupportedCheckpoint for a file without them.
+    """
+    path = Path(settings.encoder) if settings.encoder else builtin_file("speech_emotion.safetensors")
+    tensors = read_checkpoint(path).tensors
+    prefix = "encoder." if any(name.startswith("encoder.") for name in tensors) else "lstm."
+    names = [f"{kind}_l{layer}" for layer in range(settings.encoder_layers) for kind in _LSTM_TENSORS]
+    missing = [name for name in names if prefix + name not in tensors]
+    if missing:
+        raise UnsupportedCheckpoint(
+            f"{path} has no {prefix}{missing[0]}: expected a speech emotion classifier, or the voice encoder of "
+            f"Resemblyzer, with {settings.encoder_layers} layers at least."
+        )
+    return {f"encoder.{name}": tensors[prefix + name].float() for name in names}
 
 
 def _emotions(recordings: Sequence[Recording]) -> list[str]:

@@ -80,7 +80,7 @@ def test_unseen_speakers_are_recognised_above_chance(shared: Path):
             judged = load_speech_emotion().over_time(features)
             right.append(EMOTIONS[int(judged[:, :-1].mean(0).argmax())] == recording.emotion)
     assert len(right) > 40
-    assert np.mean(right) > 0.35  # chance is 0.14
+    assert np.mean(right) > 0.55  # chance is 0.14
 
 
 def test_words_join_to_sentences():
