@@ -47,7 +47,8 @@ from .version import __version__
 from .whole import WholeRenderer
 
 if TYPE_CHECKING:
-    from .model import EDTalk
+    from .face.crop import Crop
+    from .model import EDTalk, Portrait
 
 LipSource = Literal["own", "audio", "video"]
 PoseSource = Literal["still", "own", "video", "flow"]
@@ -96,6 +97,8 @@ def animate(
     blink: float | None = None,
     seed: int = 0,
     temperature: float = 1.0,
+    pose_emotion: str = "",
+    nods: float = 0.0,
     fps: float | None = None,
     silence_before: float = 0.0,
     silence_after: float = 0.0,
@@ -135,6 +138,9 @@ def animate(
             expression is neither a video's nor a motion's, and the model names the base of the lids; else 0.
         seed: random seed of the pose flow and of blinks.
         temperature: temperature of the pose flow, 0 or more.
+        pose_emotion: how the head of the pose flow feels, see `motion_from_flow`.
+        nods: how much the head of the pose flow nods, and lids move, at stressed syllables and the ends of phrases: 0
+            not at all, 1 as people do, at most 3.
         fps: frames per second; by default the motion's, else the model's.
         silence_before: seconds of silence to add before the audio.
         silence_after: seconds of silence to add after it.
@@ -166,7 +172,7 @@ def animate(
     drivers = read_drivers(driver, motion, pose_video, silence_before, silence_after)
     sources: dict[str, Source] = {
         "lip": lip_source(lip, drivers),
-        "pose": pose_source(pose, drivers, model, seed, temperature),
+        "pose": pose_source(pose, drivers, model, seed, temperature, pose_emotion.strip(), nods),
         "expression": expression_source(expression, drivers, transcript, speech, silence_before),
     }
     rate_of_blinks = blink_rate(blink, sources["expression"], drivers, model)
@@ -188,11 +194,9 @@ def animate(
     recordings, warnings = read_recordings(model, sources.values(), report)
     length = result_length(drivers.seconds(recordings), rate)
     tracks, expressed = _read_tracks(model, sources, recordings, encoded.own, length, report)
-    rendered_motion, blinks = assemble(model, encoded, tracks, length), tuple[Blink, ...]()
-    if rate_of_blinks:
-        rendered_motion, blinks = blink_motion(
-            model, encoded, cropped, rendered_motion, audio=drivers.sound, rate=rate_of_blinks, seed=seed
-        )
+    rendered_motion, blinks = _with_blinks(
+        model, encoded, cropped, assemble(model, encoded, tracks, length), drivers.sound, rate_of_blinks, seed, nods
+    )
     if save_motion_to is not None:
         save_motion(rendered_motion, save_motion_to, {"made_by": f"edtalk {__version__}", **names})
     prepared = time.perf_counter()
@@ -229,6 +233,23 @@ def _read_tracks(
         expressed = spoken.express(model, own)
         motions[spoken] = expressed.motion
     return {track: motions[source] for track, source in sources.items() if source in motions}, expressed
+
+
+def _with_blinks(
+    model: EDTalk,
+    portrait: Portrait,
+    crop: Crop,
+    motion: Motion,
+    sound: Sound | None,
+    rate: float,
+    seed: int,
+    nods: float,
+) -> tuple[Motion, tuple[Blink, ...]]:
+    """The motion with blinks, and with lids that go along with nods where the model names them; and the blinks."""
+    if not rate:
+        return motion, ()
+    stress = nods if model.bases.lids is not None else 0.0
+    return blink_motion(model, portrait, crop, motion, audio=sound, rate=rate, seed=seed, stress=stress)
 
 
 @dataclass(frozen=True)
@@ -308,10 +329,29 @@ def lip_source(name: LipSource | None, drivers: Drivers) -> Source:
 
 
 def pose_source(
-    name: PoseSource | None, drivers: Drivers, model: EDTalk, seed: int = 0, temperature: float = 1.0
+    name: PoseSource | None,
+    drivers: Drivers,
+    model: EDTalk,
+    seed: int = 0,
+    temperature: float = 1.0,
+    emotion: str = "",
+    nods: float = 0.0,
 ) -> Source:
-    """Resolve the head motion source `animate(pose=name)`. Raises ArgumentError for a missing one."""
-    flow = FromFlow(drivers.sound, seed, temperature) if model.pose_flow is not None else None
+    """Resolve the head motion source `animate(pose=name)`; the other arguments are those of the pose flow.
+
+    Raises ArgumentError for a missing one, and for an emotion or nods of another one than the flow.
+    """
+    source = _pose_source(name, drivers, model, FromFlow(drivers.sound, seed, temperature, emotion, nods))
+    if (emotion or nods) and not isinstance(source, FromFlow):
+        raise ArgumentError(
+            "An emotion of the head's motion, and nods, are of the pose flow, and the head's motion here is "
+            f"{source.name!r}: choose the flow, or leave them out."
+        )
+    return source
+
+
+def _pose_source(name: PoseSource | None, drivers: Drivers, model: EDTalk, sampled: FromFlow) -> Source:
+    flow = sampled if model.pose_flow is not None else None
     if drivers.pose_video is not None:
         if name not in (None, "video"):
             raise ArgumentError(f"A pose video drives the head, so pose cannot be {name!r}; leave one of them out.")

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.motion.blinks import BLINK_RATE, MAX_RATE, MAX_STRENGTH
 from ..edtalk_core.motion.motion import Motion
+from ..edtalk_core.motion.nods import MAX_NODS
 from ..edtalk_core.sources.blink import blink_motion
 from ..edtalk_core.wording import counted
 from .execution import describe, on_device, show_status
@@ -69,6 +70,16 @@ class Blink(io.ComfyNode):
                     tooltip="The expression that blinks: of a preset, a timeline, a blend; other tracks stay. "
                     "Unplugged: the portrait's own.",
                 ),
+                io.Float.Input(
+                    "stress",
+                    default=0.0,
+                    min=0.0,
+                    max=MAX_NODS,
+                    step=0.1,
+                    optional=True,
+                    tooltip="How much eyes widen at stressed words and lids sink at the ends of phrases, besides the "
+                    "blinks. 0: not at all. 1: a little, as people do.",
+                ),
             ],
             outputs=[
                 MotionSocket.Output(
@@ -89,6 +100,7 @@ class Blink(io.ComfyNode):
         seconds: float,
         features: AudioFeatures | None = None,
         motion: Motion | None = None,
+        stress: float = 0.0,
     ) -> io.NodeOutput:
         moves = motion is not None and motion.frames > 1
         blinking, blinks = blink_motion(
@@ -101,6 +113,7 @@ class Blink(io.ComfyNode):
             rate=rate,
             strength=strength,
             seed=seed,
+            stress=stress,
         )
         show_status(f"{counted(len(blinks), 'blink')}, {describe(blinking)}")
         return io.NodeOutput(blinking)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..edtalk_core.media.mel import AudioFeatures
@@ -9,9 +11,9 @@ from ..edtalk_core.media.transcript import format_vtt
 from ..edtalk_core.motion.presets import EMOTIONS, NEUTRAL
 from ..edtalk_core.sources.speech import SpeechSettings, expression_from_speech
 from .execution import describe, show_status, warn
-from .files import find_text_model
+from .files import find_hugging_face_model, find_text_model
 from .schema import advanced, search_words
-from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
+from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket, audio_of
 
 
 class ExpressionFromSpeech(io.ComfyNode):
@@ -84,6 +86,22 @@ class ExpressionFromSpeech(io.ComfyNode):
                         "known.",
                     )
                 ),
+                advanced(
+                    io.String.Input(
+                        "speech_model",
+                        default="",
+                        optional=True,
+                        placeholder="owner/model",
+                        tooltip="A CTC speech model of Hugging Face, such as wav2vec 2.0: when each word is said and, "
+                        "without a transcript, which. A folder in models/edtalk, or an id such as owner/model, "
+                        "which is downloaded. Needs audio. Empty: words are laid over the stretches of speech.",
+                    )
+                ),
+                io.Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="The sound of the features, for a speech model; otherwise it is not needed.",
+                ),
             ],
             outputs=[
                 MotionSocket.Output(
@@ -115,6 +133,8 @@ class ExpressionFromSpeech(io.ComfyNode):
         emotions: str,
         text_model: str,
         labels: str,
+        speech_model: str = "",
+        audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         allowed = tuple(name.strip().lower() for name in emotions.replace("\n", ",").split(",") if name.strip())
         settings = SpeechSettings(
@@ -123,9 +143,15 @@ class ExpressionFromSpeech(io.ComfyNode):
             change=change,
             text_model=find_text_model(text_model),
             labels=labels,
+            speech_model=find_hugging_face_model(speech_model, "speech model") if speech_model.strip() else "",
         )
         result = expression_from_speech(
-            portrait.model.edtalk, features, portrait.own, transcript=transcript or None, settings=settings
+            portrait.model.edtalk,
+            features,
+            portrait.own,
+            transcript=transcript or None,
+            settings=settings,
+            sound=audio_of(audio) if audio is not None else None,
         )
         show_status(describe(result.motion))
         warn(" ".join(result.notes))

@@ -116,8 +116,16 @@ def find_text_model(name: str) -> str:
     A relative path is searched below models/edtalk. Raises ArgumentError for anything else.
     """
     name = name.strip().strip('"')
-    if name in ("", BUILT_IN):
-        return BUILT_IN
+    return BUILT_IN if name in ("", BUILT_IN) else find_hugging_face_model(name, "text model", f", or {BUILT_IN}")
+
+
+def find_hugging_face_model(name: str, kind: str, otherwise: str = "") -> str:
+    """Return a model by its name in a node: a file or folder that may be read, or an id of Hugging Face.
+
+    A relative path is searched below models/edtalk. `kind` is the model in messages, `otherwise` what else is valid.
+    Raises ArgumentError for anything else.
+    """
+    name = name.strip().strip('"')
     for root in _model_folders():
         path = _resolved(os.path.join(root, name), _readable_folders())  # an absolute path replaces the root
         if path is not None and path.exists():
@@ -125,8 +133,8 @@ def find_text_model(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
         return name
     raise ArgumentError(
-        f"There is no text model {name!r}: give the name of a folder in ComfyUI's models/{MODELS_FOLDER}, an id of "
-        f"Hugging Face such as owner/model, or {BUILT_IN}."
+        f"There is no {kind} {name!r}: give the name of a folder in ComfyUI's models/{MODELS_FOLDER}, or an id of "
+        f"Hugging Face such as owner/model{otherwise}."
     )
 
 

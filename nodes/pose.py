@@ -6,9 +6,10 @@ from comfy_api.latest import io
 
 from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.motion.motion import Motion
+from ..edtalk_core.motion.nods import MAX_NODS
 from ..edtalk_core.sources.flow import motion_from_flow
 from ..edtalk_core.sources.idle import idle_motion
-from .execution import Progress, describe
+from .execution import Progress, describe, warn
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, MotionSocket, PortraitSocket
 
@@ -83,6 +84,24 @@ class SamplePose(io.ComfyNode):
                     tooltip="From Encode Audio: the head moves to this sound, for as long. Unplugged: the head of "
                     "a listener, for the number of seconds.",
                 ),
+                io.String.Input(
+                    "emotion",
+                    default="",
+                    optional=True,
+                    placeholder="happy, sad:0.5 or a timeline",
+                    tooltip="How the head feels: an emotion such as sad, or the timeline of Expression from Speech or "
+                    "Expression Timeline. Empty: not said. Needs weights whose pose flow has learned emotions.",
+                ),
+                io.Float.Input(
+                    "nods",
+                    default=0.0,
+                    min=0.0,
+                    max=MAX_NODS,
+                    step=0.1,
+                    optional=True,
+                    tooltip="How much the head nods at stressed words and the ends of phrases, besides what it does "
+                    "anyway. 0: not at all. 1: a little, as people do.",
+                ),
             ],
             outputs=[MotionSocket.Output("pose", display_name="pose", tooltip="A motion with a pose track, 25 fps.")],
         )
@@ -96,8 +115,14 @@ class SamplePose(io.ComfyNode):
         temperature: float,
         amount: float,
         features: AudioFeatures | None = None,
+        emotion: str = "",
+        nods: float = 0.0,
     ) -> io.NodeOutput:
         progress = Progress()
+        flow = portrait.model.edtalk.pose_flow
+        if emotion.strip() and flow is not None and flow.emotion is None:
+            warn("The pose flow of this model has not learned emotions: the head moves as without one.")
+            emotion = ""
         pose = motion_from_flow(
             portrait.model.edtalk,  # not `on_device`: the flow is computed on the CPU
             features,
@@ -106,6 +131,8 @@ class SamplePose(io.ComfyNode):
             seed=seed,
             temperature=temperature,
             amount=amount,
+            emotion=emotion,
+            nods=nods,
             progress=progress,
         )
         progress.conclude(describe(pose))

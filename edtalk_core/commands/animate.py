@@ -100,6 +100,22 @@ def add_parser(subparsers: Subparsers) -> None:
         help="temperature of the pose flow; lower is calmer (default: 1)",
     )
 
+    motion.add_argument(
+        "--pose-emotion",
+        default="",
+        metavar="WHAT",
+        help="how the head of the pose flow feels: an emotion[:STRENGTH] or a timeline, for weights whose flow has "
+        "learned emotions (default: not said)",
+    )
+    motion.add_argument(
+        "--nods",
+        type=not_negative,
+        default=0.0,
+        metavar="AMOUNT",
+        help="how much the head of the pose flow nods, and lids move, at stressed syllables and the ends of phrases, "
+        "besides what they do anyway: 1 as people do, at most 3 (default: 0)",
+    )
+
     picture = parser.add_argument_group("picture")
     add_size_option(picture, "as the face is in the portrait; the default with --whole")
     picture.add_argument(
@@ -156,6 +172,13 @@ def _add_speech_options(parser: argparse.ArgumentParser) -> None:
         help="table of the labels of a Hugging Face model: lines such as joy = happy",
     )
     speech.add_argument(
+        "--speech-model",
+        metavar="MODEL",
+        help="folder or id of a CTC speech model of Hugging Face, such as wav2vec 2.0: it says when each word is said "
+        "and, without a transcript, which words are (needs transformers) (default: words are laid over the stretches "
+        "of speech)",
+    )
+    speech.add_argument(
         "--save-timeline",
         type=output_path,
         metavar="FILE",
@@ -177,7 +200,7 @@ def _speech_settings(args: argparse.Namespace) -> tuple[str | None, SpeechSettin
     expression = args.expression
     name, _, strength = (expression or "").strip().partition(":")
     if name != SPEECH and not (expression is None and args.transcript is not None):
-        for option in ("emotions", "change", "text_model", "labels", "save_timeline", "save_words"):
+        for option in ("emotions", "change", "text_model", "labels", "speech_model", "save_timeline", "save_words"):
             if getattr(args, option) is not None:
                 raise ArgumentError(f"--{option.replace('_', '-')} is of --expression speech, which is not asked for.")
         return expression, None
@@ -190,6 +213,8 @@ def _speech_settings(args: argparse.Namespace) -> tuple[str | None, SpeechSettin
         settings["change"] = args.change
     if args.text_model is not None:
         settings["text_model"] = args.text_model
+    if args.speech_model is not None:
+        settings["speech_model"] = args.speech_model
     if args.labels is not None:
         settings["labels"] = read_transcript(args.labels).text
     return SPEECH, SpeechSettings(**settings)
@@ -221,6 +246,8 @@ def run(args: argparse.Namespace) -> None:
             blink=args.blink,
             seed=args.seed,
             temperature=args.temperature,
+            pose_emotion=args.pose_emotion,
+            nods=args.nods,
             fps=args.fps,
             silence_before=args.silence_before,
             silence_after=args.silence_after,

@@ -24,6 +24,8 @@ class PoseClip:
     """Spectra of the same frames (T,80), `frame_spectra` of the mel windows; None: no speech of this person."""
     name: str = ""
     """Name of the clip."""
+    emotion: str = ""
+    """Its label; empty: not known."""
 
 
 def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> list[PoseClip]:
@@ -39,7 +41,7 @@ def pose_clips(store: ClipStore, tracks: Mapping[str, Mapping[str, Tensor]]) -> 
         spectra = None
         if clip.info.speech and clip.mel is not None:
             spectra = frame_spectra(torch.from_numpy(clip.mel_windows(np.arange(len(clip)))))
-        clips.append(PoseClip(pose, spectra, clip.info.name))
+        clips.append(PoseClip(pose, spectra, clip.info.name, clip.info.emotion))
     if not clips:
         raise EDTalkError(f"No clip in {store.folder} has more than one frame; head motion cannot be learned from it.")
     return clips

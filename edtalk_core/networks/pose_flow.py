@@ -1,4 +1,5 @@
-"""Pose flow phi_p: a normalizing flow over head motion given speech (supplement 1.1, equations 1 and 2).
+"""Pose flow phi_p: a normalizing flow over head motion given speech (supplement 1.1, equations 1 and 2), and emotion
+where it has learned that (equation 13).
 
 The density of a clip is autoregressive: a product over its frames of each pose given the preceding frames and the
 speech. A sample can therefore have any length, and its head motion is continuous throughout.
@@ -227,13 +228,14 @@ class Past(NamedTuple):
 
 
 class PoseFlow(TrackNetwork):
-    """Invertible map between the pose weights of a clip and noise z ~ N(0, 1), given its speech.
+    """Invertible map between the pose weights of a clip and noise z ~ N(0, 1), given its speech and emotion.
 
     The flow maps the movement from the preceding frame to each frame. The context of the couplings is the past head
     motion (recent movements, average speeds, offset from the first pose) and the speech around the frame. The first
     frame has a separate Gaussian. So z has the shape of the pose, and the density is exact for clips of any length.
 
-    Poses are (B,T,pose) in the model's units; `audio` is the result of `hear`, None without audio.
+    Poses are (B,T,pose) in the model's units; `audio` is the result of `hear`, None without audio. An emotion changes
+    what the couplings hear: `feel` returns features to add to those of `hear`, zeros where the emotion is not known.
     """
 
     LABEL = "a pose flow"
@@ -249,10 +251,20 @@ class PoseFlow(TrackNetwork):
     """Cholesky factor of the covariance of normalised poses (pose,pose): distribution of the first frame."""
 
     def __init__(
-        self, pose: int = 6, steps: int = 6, width: int = 48, span: int = 50, audio: int = 16, dropout: float = 0.1
+        self,
+        pose: int = 6,
+        steps: int = 6,
+        width: int = 48,
+        span: int = 50,
+        audio: int = 16,
+        dropout: float = 0.1,
+        emotions: int = 0,
     ) -> None:
         super().__init__()
         self.pose, self.audio = pose, audio
+        self.emotion: nn.Linear | None = None
+        if emotions:
+            self.add_emotions(emotions)
         for name in ("mean", "deviation", "pace"):
             self.register_buffer(name, torch.full((pose,), float(name != "mean")))
         # Not torch.eye, which imports torch._dynamo on the meta device.
@@ -266,14 +278,20 @@ class PoseFlow(TrackNetwork):
         """Number of pose weights per frame."""
         return self.pose
 
+    def add_emotions(self, emotions: int) -> None:
+        """Add features of emotions, all zero: until they are trained they change nothing."""
+        self.emotion = nn.Linear(emotions, self.audio, bias=False)
+        nn.init.zeros_(self.emotion.weight)
+
     @classmethod
     def sizes_of(cls, state: State, source: str = "The state") -> dict[str, Any]:
-        """Number of pose weights, of steps and of audio features, width and span; see the base class.
+        """Number of pose weights, of steps, of audio features and of emotions, width and span; see the base class.
 
         Raises UnsupportedCheckpoint when there is no step, or a tensor that determines a size is missing.
         """
         steps = {int(match[1]) for name in state if (match := re.match(r"steps\.(\d{1,3})\.actnorm\.shift$", name))}
         distance, mapping = state.get("steps.0.coupling.distance"), "speech.mapping.bias"
+        emotion = state.get("emotion.weight")
         if not steps or "mean" not in state or mapping not in state or distance is None or distance.ndim != 2:
             raise UnsupportedCheckpoint(
                 f"{source} holds a pose flow that cannot be used: mean, {mapping}, steps.0.actnorm.shift or "
@@ -285,11 +303,17 @@ class PoseFlow(TrackNetwork):
             "width": rows(state, "steps.0.coupling.attended.weight"),
             "span": min(distance.shape[1], MAX_WIDTH),
             "audio": rows(state, mapping),
+            "emotions": min(emotion.shape[1], MAX_WIDTH) if emotion is not None and emotion.ndim == 2 else 0,
         }
 
     def hear(self, spectra: Tensor) -> Tensor:
         """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
         return self.speech(spectra)
+
+    def feel(self, emotion: Tensor) -> Tensor:
+        """Strengths of the emotions (...,emotions) -> features to add to those of `hear` (...,audio); of 0, zeros."""
+        assert self.emotion is not None
+        return self.emotion(emotion)
 
     def _chain(self) -> list[FlowStep]:
         return cast(list[FlowStep], list(self.steps))

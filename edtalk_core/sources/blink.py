@@ -20,6 +20,7 @@ from ..model import EDTalk, Portrait
 from ..motion.blinks import BLINK_RATE, Blink, add_blinks, draw_blinks
 from ..motion.length import length_of_duration
 from ..motion.motion import FPS, Motion
+from ..motion.nods import add_lids, speech_nods
 from ..motion.operations import fit
 from .audio import audio_features
 
@@ -40,6 +41,7 @@ def blink_motion(
     rate: float = BLINK_RATE,
     strength: float = 1.0,
     seed: int = 0,
+    stress: float = 0.0,
 ) -> tuple[Motion, tuple[Blink, ...]]:
     """Add blinks to an expression: of natural frequency and speed, and with speech mostly at the ends of phrases.
 
@@ -56,12 +58,15 @@ def blink_motion(
         rate: mean blinks a minute, 0 to 60.
         strength: 1 closes the eyes, less leaves them partly open, at most 2.
         seed: the same seed gives the same blinks.
+        stress: how much eyes widen besides at stressed syllables and lids sink at the ends of phrases, see
+            `motion.nods.add_lids`.
 
     Returns:
         The motion with blinks in its expression, at its own frame rate (a single frame at 25 fps), and the blinks.
 
     Raises:
-        MotionError: the model has no expressions (the lip+pose variant), or the motion is another model's.
+        MotionError: the model has no expressions (the lip+pose variant), the motion is another model's, or `stress` is
+            given and the model names no base for the lids.
         FaceError: the portrait has no face whose lids can be closed, and the model names no base for that.
         ArgumentError: a number out of range, or a single frame without speech and duration.
         AudioError: the sound cannot be read or is unusable.
@@ -79,6 +84,9 @@ def blink_motion(
     motion = fit(motion, fps, length_of_duration(duration, fps).frames)
     expression = model.complete(motion, portrait).track("expression")
     motion = motion.with_tracks(expression=expression)
+    if stress and features is not None:
+        motion = add_lids(motion, speech_nods(features, fps)[1], model.bases, stress)
+        expression = motion.track("expression")
     change = closing_change(model, portrait, crop, expression)
     pauses = speech_pauses(features) if features is not None else None
     blinks = draw_blinks(motion.duration, rate=rate, seed=seed, pauses=pauses)

@@ -85,6 +85,10 @@ class FromFlow:
     sound: Sound | None = None
     seed: int = 0
     temperature: float = 1.0
+    emotion: str = ""
+    """As in `motion_from_flow`."""
+    nods: float = 0.0
+    """As in `motion_from_flow`."""
     name: str = "flow"
 
     def compose(self, model: EDTalk, own: Motion, length: Length, progress: StageProgress) -> Motion:
@@ -96,6 +100,8 @@ class FromFlow:
             duration=length.seconds,
             seed=self.seed,
             temperature=self.temperature,
+            emotion=self.emotion,
+            nods=self.nods,
             progress=partial(progress, "head"),
         )
 

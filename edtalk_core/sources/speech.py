@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..atomic import atomic_write
 from ..checks import check_number
-from ..emotion.alignment import align, speech_stretches, syllables
+from ..emotion.alignment import align, speech_stretches, syllables, words_of
+from ..emotion.ctc import load_speech_model
 from ..emotion.fusion import fuse, intensities, words_over_time
 from ..emotion.keys import timeline_text
 from ..emotion.speech import load_speech_emotion
 from ..emotion.text import BUILT_IN, TextClassifier, text_classifier
 from ..errors import ArgumentError, EDTalkError, MotionError
-from ..media.audio import Sound
+from ..media.audio import Sound, open_audio
 from ..media.mel import AudioFeatures
 from ..media.transcript import Cue, Transcript, parse_transcript, write_vtt
 from ..model import EDTalk
@@ -50,6 +51,9 @@ class SpeechSettings:
     """Classifier of the words, see `emotion.text.text_classifier`."""
     labels: str = ""
     """Table of the labels of a text model of Hugging Face, see `emotion.hugging_face.parse_labels`."""
+    speech_model: str = ""
+    """CTC speech model that says when each word is said and, without a transcript, which, see
+    `emotion.ctc.load_speech_model`. Empty: words are laid over the stretches of speech."""
 
     def __post_init__(self) -> None:
         check_number(self.strength, "The strength", low=0, high=MAX_STRENGTH)
@@ -96,6 +100,7 @@ def expression_from_speech(
     *,
     transcript: str | Transcript | None = None,
     settings: SpeechSettings | None = None,
+    sound: Sound | None = None,
 ) -> SpeechExpression:
     """Make the expression that speech asks for, by its words where there is a transcript, and by its voice.
 
@@ -106,12 +111,14 @@ def expression_from_speech(
         audio: the speech: a sound or its features, or a path of either a sound or a video with sound.
         anchor: the expression at rest: `Portrait.own`.
         transcript: what is said, as text, SubRip or WebVTT; None for the voice alone.
-        settings: strength, emotions, pace and the text model.
+        settings: strength, emotions, pace, the text model and the speech model.
+        sound: the sound of the features, which a speech model needs; by default the audio itself.
 
     Raises:
         MotionError: the model has no expressions (the lip+pose variant) or no presets.
         AudioError: the sound cannot be read or is unusable.
-        UnsupportedCheckpoint: a text model that cannot be used.
+        ArgumentError: a speech model, and features without their sound.
+        UnsupportedCheckpoint: a text model or a speech model that cannot be used.
     """
     settings = settings or SpeechSettings()
     presets = {name.lower() for name in model.presets}
@@ -119,14 +126,19 @@ def expression_from_speech(
         raise MotionError(
             "This model has no expression presets, so it cannot show emotions. Load EDTalk.pt, or the demo model."
         )
+    if settings.speech_model and not isinstance(audio, AudioFeatures):
+        audio = sound = open_audio(audio)
     features = audio_features(audio)
     voice = load_speech_emotion().over_time(features)
     notes = _notes_on_sound(features, voice)
     words: list[Cue] = []
     text = said = None
+    transcript = parse_transcript(transcript) if isinstance(transcript, str) else transcript
+    if settings.speech_model:
+        transcript, words, heard = _words_by_model(transcript, settings.speech_model, sound)
+        notes += heard
     if transcript is not None:
-        transcript = parse_transcript(transcript) if isinstance(transcript, str) else transcript
-        words = align(transcript, features)
+        words = words or align(transcript, features)
         classifier = text_classifier(settings.text_model, settings.labels)
         problems = _problems_of_words(transcript, words, features, classifier)
         notes += problems.notes
@@ -137,6 +149,34 @@ def expression_from_speech(
     timeline = timeline_text(shown, settings.strength, words)
     motion = expression_timeline(timeline, model.presets, anchor, features.frames / FPS)
     return SpeechExpression(motion, timeline, tuple(words), shown, tuple(notes))
+
+
+def _words_by_model(
+    transcript: Transcript | None, name: str, sound: Sound | None
+) -> tuple[Transcript | None, list[Cue], list[str]]:
+    """The transcript, or what a speech model hears without one; its words with times, none where it has times of its
+    own or does not fit; and notes."""
+    if sound is None:
+        raise ArgumentError(
+            "A speech model hears the sound itself, and only its features were given: give the sound too."
+        )
+    if transcript is not None and (transcript.cues or not transcript.text.strip()):
+        return transcript, [], []
+    model = load_speech_model(name)
+    samples = sound.to_mono()
+    if transcript is None:
+        words = model.recognise(samples)
+        text = " ".join(word.text for word in words)
+        note = f"Heard: {text}" if words else "The speech model hears no words: the voice alone counts."
+        return (Transcript(text) if words else None), words, [note]
+    aligned = model.align(samples, words_of(transcript.text))
+    if aligned is None:
+        note = (
+            "The speech model could not lay the transcript over the sound (too long, or of letters that it does not "
+            "know): its words are laid over the stretches of speech."
+        )
+        return transcript, [], [note]
+    return transcript, aligned, []
 
 
 def _notes_on_sound(features: AudioFeatures, voice: Tensor) -> list[str]:

@@ -15,7 +15,9 @@ from torch import Tensor
 from ..data.clips import ClipStore
 from ..data.pose_clips import PoseClip, pose_clips
 from ..data.tracks import motion_tracks
+from ..errors import EDTalkError
 from ..model import EDTalk
+from ..motion.presets import EMOTIONS
 from ..networks.pose_flow import SPECTRUM, PoseFlow
 from .settings import TrainingSettings
 from .stage import TalkingHeadStage
@@ -33,6 +35,8 @@ class PoseWindows:
         noise: deviation of the noise added to poses, in units of the movement from frame to frame. It keeps the density
             from fitting rounding errors, and teaches sampling to recover from its own errors.
         silence: share of windows with speech that are shown without it, so that the flow also works without sound.
+        labelled: share of windows that come from clips with an emotion; None: as many as there are.
+        unfelt: share of windows with an emotion that are shown without it, so that the flow also works without.
     """
 
     def __init__(
@@ -43,19 +47,29 @@ class PoseWindows:
         amplitude: float = 0.5,
         noise: float = 0.05,
         silence: float = 0.2,
+        labelled: float | None = None,
+        unfelt: float = 0.0,
     ) -> None:
         self.clips, self.frames = clips, frames
-        self.amplitude, self.noise, self.silence = amplitude, noise, silence
+        self.amplitude, self.noise, self.silence, self.unfelt = amplitude, noise, silence, unfelt
         lengths = np.array([len(clip.pose) for clip in clips])
+        has_label = np.array([bool(clip.emotion) for clip in clips])
+        if labelled is not None and has_label.any() and not has_label.all():
+            lengths = np.where(
+                has_label,
+                labelled * lengths / lengths[has_label].sum(),
+                (1 - labelled) * lengths / lengths[~has_label].sum(),
+            )
         self._probabilities = lengths / lengths.sum()
         self._pace = torch.cat([clip.pose.diff(dim=0) for clip in clips]).std(0)
 
     def draw(self, rng: np.random.Generator, size: int) -> dict[str, Tensor]:
-        """Draw a batch: pose (B,T,pose), spectra (B,T,80), heard (B,) and known (B,T), 1 or 0.
+        """Draw a batch: pose (B,T,pose), spectra (B,T,80), heard (B,), known (B,T) and emotion (B,8), 1 or 0.
 
-        `heard` says whether a window has speech, `known` which frames are not padding.
+        `heard` says whether a window has speech, `known` which frames are not padding, `emotion` which of EMOTIONS it
+        has, none where that is not known.
         """
-        poses, spectra, heard, known = [], [], [], []
+        poses, spectra, heard, known, emotions = [], [], [], [], []
         for index in rng.choice(len(self.clips), size, p=self._probabilities):
             clip = self.clips[index]
             start = int(rng.integers(max(1, len(clip.pose) - self.frames + 1)))
@@ -69,12 +83,20 @@ class PoseWindows:
             silent = rng.random() < self.silence
             heard.append(float(clip.spectra is not None and not silent))
             spectra.append(torch.zeros(self.frames, SPECTRUM) if clip.spectra is None else clip.spectra[frames])
+            is_felt = not (self.unfelt and clip.emotion and rng.random() < self.unfelt)
+            emotions.append(emotion_vector(clip.emotion if is_felt else ""))
         return {
             "pose": torch.stack(poses),
             "spectra": torch.stack(spectra),
             "heard": torch.tensor(heard),
             "known": torch.stack(known).float(),
+            "emotion": torch.stack(emotions),
         }
+
+
+def emotion_vector(emotion: str) -> Tensor:
+    """One for an emotion, zero for the other ones of EMOTIONS (8,); zeros for any other word."""
+    return torch.tensor([float(emotion == name) for name in EMOTIONS])
 
 
 def negative_log_likelihood(flow: PoseFlow, batch: dict[str, Tensor]) -> Tensor:
@@ -83,6 +105,8 @@ def negative_log_likelihood(flow: PoseFlow, batch: dict[str, Tensor]) -> Tensor:
     The first frames of windows are excluded: their Gaussian is fitted, not trained.
     """
     audio = flow.hear(batch["spectra"]) * batch["heard"][:, None, None]
+    if flow.emotion is not None:
+        audio = audio + flow.feel(batch["emotion"])[:, None]
     known = batch["known"][:, 1:]
     return -(flow.log_prob(batch["pose"], audio)[:, 1:] * known).sum() / known.sum()
 
@@ -107,6 +131,11 @@ class PoseWindowSettings:
     """Deviation of the noise added to poses, in units of the movement from frame to frame."""
     silence: Share = 0.2
     """Share of samples with speech that are shown without it, so that the flow also works without sound."""
+    labelled: Share = 0.5
+    """Share of samples that come from clips with an emotion, where emotions are learned."""
+    unfelt: Share = 0.2
+    """Share of samples with an emotion that are shown without it, where emotions are learned: the flow also works
+    without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +160,9 @@ class PoseFlowSettings(TrainingSettings):
     losses: PoseFlowLosses = PoseFlowLosses()
     windows: PoseWindowSettings = PoseWindowSettings()
     new_flow: FlowSizes = FlowSizes()
+    emotions: bool = False
+    """Learn how emotions move the head (supplement, equation 13), of clips that are labelled. With `train:
+    [pose_flow.emotion.]` alone, all that the flow does without an emotion stays as it is."""
     measured_weights: bool = False
     """Learn from poses measured by landmarks instead of those that the model reads: less noisy than those of a partly
     trained encoder."""
@@ -157,17 +189,30 @@ class PoseFlowStage(TalkingHeadStage):
         self.clips = training_clips(model, settings)
         windows = settings.windows
         self.windows = PoseWindows(
-            self.clips, windows.frames, amplitude=windows.amplitude, noise=windows.noise, silence=windows.silence
+            self.clips,
+            windows.frames,
+            amplitude=windows.amplitude,
+            noise=windows.noise,
+            silence=windows.silence,
+            labelled=windows.labelled if settings.emotions else None,
+            unfelt=windows.unfelt if settings.emotions else 0.0,
         )
+        if settings.emotions and not any(clip.emotion in EMOTIONS for clip in self.clips):
+            raise EDTalkError(
+                f"No clip in {settings.data} is labelled with one of {', '.join(EMOTIONS)}: emotions of the head's "
+                "motion cannot be learned from it."
+            )
 
     @classmethod
     def complete(cls, model: EDTalk, settings: TrainingSettings) -> None:
-        """Add a new flow if the model has none: a random walk with the statistics of the clips."""
+        """Add a new flow if the model has none: a random walk with the statistics of the clips. Add its emotions."""
         assert isinstance(settings, PoseFlowSettings)
         if model.pose_flow is None:
             sizes = settings.new_flow
             model.pose_flow = PoseFlow(model.sizes.pose, sizes.steps, sizes.width, sizes.span, sizes.audio)
             model.pose_flow.initialise([clip.pose for clip in training_clips(model, settings)])
+        if settings.emotions and model.pose_flow.emotion is None:
+            model.pose_flow.add_emotions(len(EMOTIONS))
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Windows of clips, see `PoseWindows.draw`."""

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from edtalk_core.builtin_files import builtin_file
+from edtalk_core.checkpoints.loading import load_model
 from edtalk_core.cli import main
 from edtalk_core.errors import ArgumentError, MediaError
 from edtalk_core.media.audio import Audio
+from edtalk_core.media.mel import encode_audio
 from edtalk_core.media.transcript import Transcript
+from edtalk_core.motion.motion import Motion
 from edtalk_core.pipeline import Drivers, expression_source
 from edtalk_core.sources.source import FromSpeech, Own, Written
-from edtalk_core.sources.speech import SpeechSettings
+from edtalk_core.sources.speech import SpeechSettings, expression_from_speech
 
 SOUND = Drivers(sound=Audio(np.zeros((1, 16_000), np.float32), 16_000))
 
@@ -57,3 +62,14 @@ def test_options_that_cannot_be_meant(options: list[str], message: str, capsys: 
     assert main(["animate", "portrait.jpg", "speech.wav", "-o", "never.mp4", *options]) != 0
     assert message in capsys.readouterr().err
     assert not Path("never.mp4").exists()
+
+
+def test_a_speech_model_needs_the_sound():
+    settings = SpeechSettings(speech_model="nowhere")
+    with pytest.raises(ArgumentError, match="give the sound too"):
+        expression_from_speech(
+            load_model(builtin_file("demo.safetensors")),
+            encode_audio(SOUND.sound),
+            Motion(lip=torch.zeros(1, 20), pose=torch.zeros(1, 6), expression=torch.zeros(1, 10)),
+            settings=settings,
+        )

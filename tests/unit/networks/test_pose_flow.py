@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from edtalk_core.data.pose_clips import PoseClip
-from edtalk_core.errors import ArgumentError, Cancelled, MotionError, UnsupportedCheckpoint
+from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, MotionError, UnsupportedCheckpoint
 from edtalk_core.evaluation.pose import Baselines, evaluate_pose_flow, shakiness, speed, spread
 from edtalk_core.media.mel import gather_windows
+from edtalk_core.motion.presets import EMOTIONS
 from edtalk_core.networks.pose_flow import PoseFlow, frame_spectra
-from edtalk_core.sources.flow import sample_pose
+from edtalk_core.sources.flow import emotions_over_time, sample_pose
 from edtalk_core.training.pose_flow import PoseWindows, draw_curves, negative_log_likelihood
 
 
@@ -278,7 +279,66 @@ def test_bad_arguments(flow, arguments, error, word):
         sample_pose(flow, **{"spectra": None, "frames": 5, "anchor": flow.mean, **arguments})
 
 
+# Emotions
+
+
+def feeling_flow(flow: PoseFlow) -> PoseFlow:
+    """The same flow with features of two emotions."""
+    felt = PoseFlow(flow.pose, 3, 32, 10, 4, emotions=2)
+    felt.load_state_dict(flow.state_dict(), strict=False)
+    return felt.eval()
+
+
+def test_new_emotions_change_nothing_to_the_last_bit(flow):
+    clip = swaying_clips(1, 40, seed=21)[0]
+    felt = feeling_flow(flow)
+    audio = felt.hear(clip.spectra[None])
+    plain = flow.log_prob(clip.pose[None], audio)
+    assert torch.equal(plain, felt.log_prob(clip.pose[None], audio + felt.feel(torch.eye(2)[:1])))
+    moved = sample_pose(felt, clip.spectra, 40, flow.mean, 3, emotion=torch.ones(40, 2))
+    assert moved.equals(sample_pose(flow, clip.spectra, 40, flow.mean, 3))
+
+
+def test_an_emotion_moves_the_head_in_another_way_and_an_unknown_one_does_not(flow):
+    felt = feeling_flow(flow)
+    with torch.no_grad():
+        felt.emotion.weight.normal_(0, 3)
+    plain = sample_pose(flow, None, 40, flow.mean, 3)
+    assert sample_pose(felt, None, 40, flow.mean, 3).equals(plain)
+    assert sample_pose(felt, None, 40, flow.mean, 3, emotion=torch.zeros(40, 2)).equals(plain)
+    late = torch.zeros(40, 2)
+    late[20:, 0] = 1
+    moved = sample_pose(felt, None, 40, flow.mean, 3, emotion=late)
+    assert torch.equal(moved.pose[:20], plain.pose[:20])
+    assert not torch.allclose(moved.pose[25:], plain.pose[25:])
+    restored = PoseFlow.from_state_dict(felt.state_dict())
+    assert sample_pose(restored, None, 40, flow.mean, 3, emotion=late).equals(moved)
+
+
+def test_emotions_over_time_are_those_of_a_timeline():
+    felt = emotions_over_time("0 own; 1 sad:0.5; 2 happy:3 hold", 75)
+    sad, happy = EMOTIONS.index("sad"), EMOTIONS.index("happy")
+    assert felt.shape == (75, 8)
+    assert felt[0].abs().sum() < 1e-6
+    assert felt[25, sad] == pytest.approx(0.5)
+    assert felt[60, happy] == 1  # more than fully is not known
+    assert torch.equal(emotions_over_time("sad:0.5", 10)[9], felt[25])
+    with pytest.raises(EDTalkError, match="joy"):
+        emotions_over_time("joy", 10)
+
+
 # Learning
+
+
+def test_windows_with_emotions_are_drawn_as_often_as_asked():
+    clips = [
+        PoseClip(clip.pose, None, emotion="sad" * (number == 0))
+        for number, clip in enumerate(swaying_clips(9, 30, seed=5))
+    ]
+    batch = PoseWindows(clips, 10, labelled=0.5, unfelt=0.4).draw(np.random.default_rng(1), 1000)
+    assert batch["emotion"].shape == (1000, 8)
+    assert float(batch["emotion"][:, EMOTIONS.index("sad")].mean()) == pytest.approx(0.3, abs=0.06)
+    assert batch["emotion"].sum() == batch["emotion"][:, EMOTIONS.index("sad")].sum()
 
 
 def test_windows_are_decided_by_the_generator_and_padded():
