@@ -88,7 +88,7 @@ def _on_cluster(
             client.submit(function, task, pure=False, retries=0): index for index, task in enumerate(tasks)
         }
         try:
-            for future, result in distributed.as_completed(futures, with_results=True):
+            for future, result in distributed.as_completed(futures, loop=client.loop, with_results=True):
                 yield futures[future], result
         except distributed.KilledWorker as error:
             raise EDTalkError(

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from scheduled_tasks import killed_once, slow_pid, square
 
 from edtalk_core.errors import ArgumentError, EDTalkError
 from edtalk_core.scheduling import run_tasks
 
-
-def square(number: int) -> int:
-    if number < 0:
-        raise EDTalkError(f"{number} is negative")
-    return number * number
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
 
-def killed_once(task: tuple[str, int]) -> int:
-    """Kills its own process the first time that it is called with a folder."""
-    folder, number = task
-    if number == 2:
-        marker = Path(folder) / "killed"
-        if not marker.exists():
-            marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return square(number)
-
-
-def slow_pid(task: tuple[str, int]) -> int:
-    """Writes who works on a task, takes a moment, and appends that it is finished."""
-    folder, number = task
-    (Path(folder) / f"{number}.started").write_text(str(os.getpid()))
-    time.sleep(0.5)
-    with (Path(folder) / f"{number}.done").open("a") as file:
-        file.write("x")
-    return number
+@pytest.fixture
+def importable_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets other processes import the tasks."""
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
 
 
 def test_one_process_works_in_order():
@@ -47,8 +28,8 @@ def test_one_process_works_in_order():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_killed_process_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+@pytest.mark.usefixtures("importable_tasks")
+def test_killed_process_loses_nothing(tmp_path: Path):
     tasks = [(str(tmp_path), number) for number in range(4)]
     assert sorted(run_tasks(killed_once, tasks, workers=2)) == [(i, i * i) for i in range(4)]
     assert (tmp_path / "killed").exists()
@@ -62,6 +43,7 @@ def test_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@pytest.mark.usefixtures("importable_tasks")
 def test_cluster_of_two_one_of_which_is_killed(tmp_path: Path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:

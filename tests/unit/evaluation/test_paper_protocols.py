@@ -187,6 +187,15 @@ def test_bad_clips_are_counted_and_a_stopped_run_goes_on(labelled: Path, weights
     assert read_run(whole).as_dict()["per_clip"] == results.as_dict()["per_clip"]
 
 
+def test_cluster_gives_the_results_of_one_process(labelled: Path, weights: str, tmp_path: Path):
+    distributed = pytest.importorskip("distributed")
+    settings = ProtocolSettings("ground-truth", (weights,), str(labelled), "holdout", every=9, seconds=0.4)
+    run_protocol(settings, tmp_path / "one")
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        run_protocol(settings, tmp_path / "cluster", scheduler=cluster.scheduler_address)
+    assert read_run(tmp_path / "cluster").as_dict() == read_run(tmp_path / "one").as_dict()
+
+
 def test_a_run_with_other_settings_needs_another_folder(labelled: Path, weights: str, tmp_path: Path):
     settings = ProtocolSettings("ground-truth", (weights,), str(labelled), "holdout", sample=1, every=9)
     run_protocol(settings, tmp_path / "run")
