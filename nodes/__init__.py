@@ -24,6 +24,7 @@ from .language import translate
 from .live import add_live_routes
 from .model import MODEL_EXTENSIONS, MODELS_FOLDER, LoadModel
 from .motion import AdjustMotion, CombineMotions, JoinMotions, LoadMotion, PlotMotion, SaveMotion
+from .motion_timeline import MotionTimeline
 from .portrait import LoadPortrait
 from .pose import HoldPose, SamplePose
 from .render import RenderFrames, RenderVideo
@@ -86,6 +87,7 @@ NODES: list[type[io.ComfyNode]] = [
         Blink,
         ExpressionFromSpeech,
         FaceEditor,
+        MotionTimeline,
     )
 ]
 """All nodes, in the order of the graph."""

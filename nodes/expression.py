@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from comfy_api.latest import io
@@ -13,12 +14,12 @@ from ..edtalk_core.media.mel import AudioFeatures
 from ..edtalk_core.motion.keys import frames_until, parse_curve
 from ..edtalk_core.motion.length import MODES
 from ..edtalk_core.motion.motion import Motion
-from ..edtalk_core.motion.operations import Curve, align, blend
+from ..edtalk_core.motion.operations import Curve, align, blend, scale_about
 from ..edtalk_core.motion.presets import EMOTIONS, OWN, Preset, expression_preset, load_presets, save_preset
 from ..edtalk_core.sources.text import motion_from_preset, motion_from_timeline
 from .execution import show_status, warn
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
-from .schema import advanced, search_words
+from .schema import advanced, core_socket, search_words
 from .sockets import EncodedPortrait, FeaturesSocket, LoadedModel, ModelSocket, MotionSocket, PortraitSocket
 
 PRESETS_FOLDER = "presets"
@@ -320,15 +321,29 @@ class ExpressionTimeline(io.ComfyNode):
                 FeaturesSocket.Input(
                     "features", optional=True, tooltip="From Encode Audio: it lasts as long as the sound."
                 ),
+                core_socket(
+                    "CURVE",
+                    "strength_curve",
+                    "From ComfyUI's Curve Editor: the strength over the whole length, from 0, as in the picture, to 1, "
+                    "as in the text.",
+                ),
             ],
             outputs=[_expression_output("A motion with an expression track.")],
         )
 
     @classmethod
     def execute(
-        cls, portrait: EncodedPortrait, text: str, seconds: float, fps: float, features: AudioFeatures | None = None
+        cls,
+        portrait: EncodedPortrait,
+        text: str,
+        seconds: float,
+        fps: float,
+        features: AudioFeatures | None = None,
+        strength_curve: Any = None,
     ) -> io.NodeOutput:
         duration = seconds or (features.duration if features is not None else None)
-        return io.NodeOutput(
-            motion_from_timeline(portrait.model.edtalk, text, portrait.own, duration=duration, fps=fps)
-        )
+        motion = motion_from_timeline(portrait.model.edtalk, text, portrait.own, duration=duration, fps=fps)
+        if strength_curve is not None:
+            strengths = strength_curve.interp_array(np.linspace(0, 1, motion.frames))
+            motion = scale_about(motion, strengths, portrait.own.select("expression"))
+        return io.NodeOutput(motion)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..edtalk_core.live.controls import Controls, measure_controls
 from ..edtalk_core.live.scenes import Scene
 from ..edtalk_core.live.service import LiveService, Refusal
 from ..edtalk_core.motion.files import parse_json
+from ..edtalk_core.motion.motion import TRACKS
 from ..edtalk_core.motion.presets import save_preset
 from ..edtalk_core.rendering import Renderer
 from .execution import Progress, describe, on_device
@@ -46,7 +47,7 @@ SERVICE = LiveService(_graph_runs)
 _WORKER = ThreadPoolExecutor(1, "edtalk-live")
 
 
-def controls_of(cls: type[io.ComfyNode], portrait: EncodedPortrait) -> Controls:
+def controls_of(cls: type[io.ComfyNode], portrait: EncodedPortrait, tracks: Sequence[str] = TRACKS) -> Controls:
     """Return the controls of a portrait: those of the node's last run if its portrait is the same, else measured."""
     key = _key(cls)
     scene = SERVICE.scene(key) if key is not None else None
@@ -54,7 +55,7 @@ def controls_of(cls: type[io.ComfyNode], portrait: EncodedPortrait) -> Controls:
         return scene.controls
     renderer = Renderer(on_device(portrait.model), portrait.portrait, precision=portrait.model.precision)
     progress = Progress("faces")
-    controls = measure_controls(portrait.model.edtalk, portrait.portrait, renderer, progress)
+    controls = measure_controls(portrait.model.edtalk, portrait.portrait, renderer, progress, tracks)
     progress.conclude(describe(portrait.own))
     return controls
 

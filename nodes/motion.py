@@ -23,13 +23,14 @@ from ..edtalk_core.motion.operations import (
 )
 from ..edtalk_core.motion.operations import loop as loop_motion
 from ..edtalk_core.motion.plot import plot_motion
+from ..edtalk_core.sources.blendshapes import is_live_link, motion_from_capture, read_live_link
 from .execution import describe, show_status, warn, workflow_tags
 from .files import FROM_PATH, check_listed, find_file, fingerprint, list_files, next_file
 from .schema import advanced, search_words
 from .sockets import EncodedPortrait, MotionSocket, PortraitSocket, image_of
 
 MOTIONS_FOLDER = "motion"
-MOTION_EXTENSIONS = {".safetensors", ".json"}
+MOTION_EXTENSIONS = {".safetensors", ".json", ".csv"}
 
 ALL = "all"
 MEAN, FIRST, PORTRAIT = "mean", "first frame", "portrait"
@@ -305,17 +306,17 @@ class LoadMotion(io.ComfyNode):
         return io.Schema(
             node_id="EDTalkLoadMotion",
             display_name="EDTalk Load Motion",
-            **search_words("import motion", "加载动作, 导入动作"),
+            **search_words("import motion, live link face, arkit, face capture", "加载动作, 导入动作, 面部捕捉"),
             category="EDTalk/motion",
-            description="Reads a motion from a file that Save Motion wrote. It fits portraits of the model that it was "
-            "made with.",
+            description="Reads a motion from a file that Save Motion wrote, which fits portraits of the model that it "
+            "was made with, or from a CSV file of Live Link Face.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=list_files(MOTIONS_FOLDER, MOTION_EXTENSIONS),
                     default=FROM_PATH,
-                    tooltip=".safetensors and .json files in ComfyUI's input folder, in output/motion [output] and in "
-                    f"models/edtalk/motion [models]. {FROM_PATH}: the one given below.",
+                    tooltip=".safetensors, .json and .csv files in ComfyUI's input folder, in output/motion [output] "
+                    f"and in models/edtalk/motion [models]. {FROM_PATH}: the one given below.",
                 ),
                 io.String.Input(
                     "path",
@@ -323,6 +324,11 @@ class LoadMotion(io.ComfyNode):
                     placeholder="motion/nod.safetensors",
                     tooltip=f'Where the file lies, if file is "{FROM_PATH}": a path below ComfyUI\'s output or input '
                     "folder, or a full path into ComfyUI's folders. Elsewhere only if the server's owner allows it.",
+                ),
+                PortraitSocket.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip="Needed for a .csv of Live Link Face: the face that is to do as the captured one.",
                 ),
             ],
             outputs=[
@@ -333,8 +339,16 @@ class LoadMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, file: str, path: str) -> io.NodeOutput:
-        motion = load_motion(find_file(file, path, "motion file"))
+    def execute(cls, file: str, path: str, portrait: EncodedPortrait | None = None) -> io.NodeOutput:
+        source = find_file(file, path, "motion file")
+        if is_live_link(source):
+            if portrait is None:
+                raise ArgumentError(
+                    f"{source.name} is a recording of Live Link Face: plug in the portrait that is to do as it does."
+                )
+            motion = motion_from_capture(portrait.model.edtalk, read_live_link(source), portrait.own)
+        else:
+            motion = load_motion(source)
         show_status(describe(motion))
         return io.NodeOutput(motion, motion.fps, motion.duration)
 
@@ -344,7 +358,7 @@ class LoadMotion(io.ComfyNode):
         return check_listed(file, "motion file")
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, path: str | None = None) -> str:
+    def fingerprint_inputs(cls, file: str, path: str | None = None, **_: object) -> str:
         """Change when the file does, so that it is loaded again."""
         return fingerprint(file, path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.model import Portrait
 from ..edtalk_core.portrait import portrait_from_picture
 from .execution import on_device, warn
-from .schema import advanced, search_words
+from .schema import advanced, core_socket, search_words
 from .sockets import EncodedPortrait, LoadedModel, ModelSocket, MotionSocket, PortraitSocket, image_of, picture_of
 
 
@@ -70,6 +70,12 @@ class LoadPortrait(io.ComfyNode):
                     optional=True,
                     tooltip="Paint over the face, forehead to chin, instead of typing a box.",
                 ),
+                core_socket(
+                    "BOUNDING_BOX",
+                    "bounding_box",
+                    "A box of ComfyUI's own nodes, forehead to chin, instead of typing one. Of several it is that of "
+                    "the number in face.",
+                ),
             ],
             outputs=[
                 PortraitSocket.Output("portrait", display_name="portrait", tooltip="For Render, presets and poses."),
@@ -93,11 +99,14 @@ class LoadPortrait(io.ComfyNode):
         box: str,
         batch_index: int,
         face_mask: torch.Tensor | None = None,
+        bounding_box: Any = None,
     ) -> io.NodeOutput:
         picture = picture_of(image, batch_index)
-        face_box = parse_box(box) or (
-            box_of_mask(face_mask, batch_index, picture.shape[:2]) if face_mask is not None else None
-        )
+        face_box = parse_box(box)
+        if face_box is None and bounding_box is not None:
+            face_box = box_of_bounding_box(bounding_box, batch_index, face)
+        if face_box is None and face_mask is not None:
+            face_box = box_of_mask(face_mask, batch_index, picture.shape[:2])
         edtalk = on_device(model)
         encoded, face_crop = portrait_from_picture(
             edtalk,
@@ -155,6 +164,25 @@ def parse_box(text: str) -> tuple[float, float, float, float] | None:
     except ValueError:
         raise ArgumentError(f"A box is four numbers, left, top, right, bottom; got {text!r}.") from None
     return left, top, right, bottom
+
+
+def box_of_bounding_box(boxes: Any, index: int, face: int) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) in pixels of a BOUNDING_BOX of ComfyUI.
+
+    That is a box of x, y, width and height, a list of boxes, or a list of such lists, one for each image: then `index`
+    is the image's, and the first list counts if there is no such. Raises ArgumentError when there is no box `face`.
+    """
+    if isinstance(boxes, list) and boxes and isinstance(boxes[0], list):
+        boxes = boxes[index] if -len(boxes) <= index < len(boxes) else boxes[0]
+    if not isinstance(boxes, list):
+        boxes, face = [boxes], 0
+    if face >= len(boxes):
+        raise ArgumentError(
+            f"There are {len(boxes)} bounding boxes, and none has the number {face}; choose another face."
+        )
+    box = boxes[face]
+    left, top = float(box["x"]), float(box["y"])
+    return left, top, left + float(box["width"]), top + float(box["height"])
 
 
 def box_of_mask(mask: torch.Tensor, index: int, size: tuple[int, int]) -> tuple[float, float, float, float]:

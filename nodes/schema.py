@@ -16,6 +16,16 @@ def advanced(setting: io.Input) -> io.Input:
     return setting
 
 
+def core_socket(type_name: str, id: str, tooltip: str) -> io.Input:
+    """An optional socket of a type that only recent ComfyUIs have; older ones show it and have nothing to plug in.
+
+    The editor would draw a widget of its own for some of these types.
+    """
+    socket: io.Input = io.Custom(type_name).Input(id, optional=True, tooltip=tooltip)
+    socket.extra_dict = {**(socket.extra_dict or {}), "forceInput": True}
+    return socket
+
+
 def size_input(own: str) -> io.Input:
     """Input of the side of rendered frames, last of its node; `own` says whose own resolution "own" is."""
     return io.Combo.Input(

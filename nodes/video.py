@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import Input, io
 
 from ..edtalk_core.errors import ArgumentError
 from ..edtalk_core.face.crop import crop_portrait
+from ..edtalk_core.sources.blendshapes import capture_from_landmarks, motion_from_capture
 from ..edtalk_core.sources.video import motion_from_frames, motion_from_picture
-from .execution import Progress, describe, on_device, warn
+from .execution import Progress, describe, on_device, show_status, warn
 from .portrait import face_choice, face_inputs, parse_box
-from .schema import advanced, search_words
+from .schema import advanced, core_socket, search_words
 from .sockets import (
+    EncodedPortrait,
     LoadedModel,
     ModelSocket,
     MotionSocket,
+    PortraitSocket,
     frames_of_images,
     frames_of_video,
     image_of,
@@ -63,6 +68,17 @@ class WeightsFromVideo(io.ComfyNode):
                     "cuts the face out. none: the frames are face crops.",
                 ),
                 *face_inputs("clip"),
+                core_socket(
+                    "FACE_LANDMARKS",
+                    "face_landmarks",
+                    "From ComfyUI's own Detect Face Landmarks (MediaPipe), instead of a video: its blend shapes and "
+                    "the turns of the head, at fps. For models whose bases have names.",
+                ),
+                PortraitSocket.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip="With face landmarks: the face that they are added to. Unplugged: a face at rest.",
+                ),
             ],
             outputs=[
                 MotionSocket.Output(
@@ -85,9 +101,17 @@ class WeightsFromVideo(io.ComfyNode):
         box: str,
         video: Input.Video | None = None,
         images: torch.Tensor | None = None,
+        face_landmarks: dict[str, Any] | None = None,
+        portrait: EncodedPortrait | None = None,
     ) -> io.NodeOutput:
-        if (video is None) == (images is None):
-            raise ArgumentError("Plug in a video or images, one of them.")
+        if sum(source is not None for source in (video, images, face_landmarks)) != 1:
+            raise ArgumentError("Plug in a video, images or face landmarks, one of them.")
+        if face_landmarks is not None:
+            capture = capture_from_landmarks(face_landmarks, fps, face)
+            motion = motion_from_capture(model.edtalk, capture, portrait.own if portrait is not None else None)
+            show_status(describe(motion))
+            size = model.edtalk.sizes.resolution
+            return io.NodeOutput(motion, torch.zeros(1, size, size, 3), "")  # there is no picture to crop
         edtalk = on_device(model)
         face_box = parse_box(box)
         selection = face_choice(face, face_box)

@@ -28,9 +28,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help="read the motion of a video, picture or sound into a file",
         description="Read the motion of the face in a video or picture (lip, pose and expression weights), or the lip "
         "motion for a sound (lip weights), into a motion file. `edtalk animate PORTRAIT --motion FILE` renders it. A "
-        "motion file as source is converted to the format of the output.",
+        "motion file as source is converted to the format of the output, and a CSV file of Live Link Face is read "
+        "for a face at rest.",
     )
-    parser.add_argument("source", type=Path, help="video, picture, sound or motion file")
+    parser.add_argument("source", type=Path, help="video, picture, sound, motion file or CSV of Live Link Face")
     parser.add_argument(
         "-o",
         "--output",

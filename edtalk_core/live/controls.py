@@ -91,16 +91,20 @@ class Controls:
 
 
 def measure_controls(
-    model: EDTalk, portrait: Portrait, renderer: Renderer, progress: Progress | None = None
+    model: EDTalk,
+    portrait: Portrait,
+    renderer: Renderer,
+    progress: Progress | None = None,
+    tracks: Sequence[str] = TRACKS,
 ) -> Controls:
-    """Find the controls and handles of a portrait by rendering each of its bases.
+    """Find the controls and handles of a portrait by rendering each of its bases, or those of some tracks.
 
     Of the bases of a track, those that have names are controls, in their order; where none has, the strongest ones.
     `renderer`: of this portrait, at the model's size. `progress(done, total)` counts renderings.
     """
     bases = [
         (track, base)
-        for track in TRACKS
+        for track in tracks
         for base in range(getattr(model.sizes, track))
         if not model.bases.names(track) or model.bases.name(track, base)
     ]
@@ -116,7 +120,7 @@ def measure_controls(
         measured.append((Control(track, base, name, RANGES[track], strength), landmarks))
     chosen = [
         (control, landmarks)
-        for track in TRACKS
+        for track in tracks
         for control, landmarks in _strongest(
             [pair for pair in measured if pair[0].track == track], None if model.bases.names(track) else UNNAMED[track]
         )

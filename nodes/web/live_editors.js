@@ -8,11 +8,13 @@ import { app } from "../../scripts/app.js";
 import { findNode } from "./find_node.js";
 import { LiveClient } from "./live/client.js";
 import { FaceEditor } from "./live/face_editor.js";
+import { MotionTimeline } from "./live/motion_timeline.js";
 import { setLanguage } from "./live/texts.js";
 
 /** The widget of a node, the input that is its truth, its least height and the node's size at first. */
 const EDITORS = {
   EDTalkFaceEditor: { Editor: FaceEditor, text: "edit", height: 360, size: [620, 500] },
+  EDTalkMotionTimeline: { Editor: MotionTimeline, text: "performance", height: 400, size: [820, 720] },
 };
 const WIDGET = "edtalk_editor";
 const UI_KEY = "edtalk_live"; // nodes/live.py
@@ -111,6 +113,8 @@ class Host {
   ran({ graph, node, text }) {
     this.source = { graph, node };
     this.described = null;
+    const linked = (this.node.inputs ?? []).filter(({ link }) => link != null).map(({ name }) => name);
+    this.editor.ran?.(text, new Set(linked));
     if (this.isLinked(this.textInput)) this.editor.read(text);
     this.watch();
   }
@@ -125,7 +129,7 @@ class Host {
   remove() {
     clearInterval(this.timer);
     this.client.close();
-    this.editor.remove?.();
+    this.editor.remove();
     this.root.remove();
     hosts.delete(this.node);
   }

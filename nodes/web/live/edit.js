@@ -113,6 +113,36 @@ export function dragChanges(handle, controls, dx, dy, drags = handle.drags) {
   });
 }
 
+/** @typedef {"Turn" | "Move" | "Tilt"} HeadMode */
+
+/** What dragging the head does: which bases of the pose it changes, across and down. @type {{mode: HeadMode, bases: string[]}[]} */
+export const HEAD_MODES = [
+  { mode: "Turn", bases: ["yaw", "pitch"] },
+  { mode: "Move", bases: ["x", "y"] },
+  { mode: "Tilt", bases: ["roll", "size"] },
+];
+const TURN_GAIN = 2; // reaches of a slider that dragging over the whole picture turns the head by
+
+/**
+ * Finds the changes of the pose by which the head follows a drag. Where the bases have no names, the head's point follows.
+ * @param {HeadMode} mode @param {Handle[]} handles @param {Control[]} controls @param {number} dx @param {number} dy
+ * @returns {[Control, number][]}
+ */
+export function headChanges(mode, handles, controls, dx, dy) {
+  const head = handles.find(({ name }) => name === "head");
+  const bases = HEAD_MODES.find((one) => one.mode === mode)?.bases ?? [];
+  const [across, down] = bases.map((base) => controls.findIndex(({ track, name }) => track === "pose" && name === base));
+  if (across < 0 || down < 0) return head ? dragChanges(head, controls, dx, dy) : [];
+  if (mode === "Move" && head) return dragChanges(head, controls, dx, dy, [across, down]);
+  // A turn moves the face by less than the hand wants to: so far for the whole picture, the way that the face moves.
+  const sign = (/** @type {number} */ control, /** @type {number} */ axis) => Math.sign(head?.effects[control][axis] || 1);
+  const signs = mode === "Turn" ? [sign(across, 0), sign(down, 1)] : [1, -1];
+  return [
+    [controls[across], signs[0] * TURN_GAIN * controls[across].reach * dx],
+    [controls[down], signs[1] * TURN_GAIN * controls[down].reach * dy],
+  ];
+}
+
 /** Texts that can be gone back to. */
 export class History {
   /** @param {string} text */

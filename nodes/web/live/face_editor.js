@@ -1,48 +1,32 @@
 // @ts-check
 /** The widget of the Face Editor: a face to pull at, and sliders, which write the text of the node's `edit`. */
 
-import { amountOf, dragChanges, formatEdit, History, LARGEST_STRENGTH, parseEdit, withAmount, withChanges } from "./edit.js";
+import { amountOf, dragChanges, formatEdit, headChanges, HEAD_MODES, LARGEST_STRENGTH, parseEdit, withAmount, withChanges } from "./edit.js";
 import { button, element, group } from "./elements.js";
-import { Picture } from "./picture.js";
+import { LiveEditor } from "./live_editor.js";
 import { tell } from "./texts.js";
 
 const EYES = ["brows down", "inner brows", "outer brows", "squint", "lids"];
-const TURN_GAIN = 2; // reaches of a slider that dragging over the whole picture turns the head by
 const KEY_STEP = 0.02; // of the picture, by an arrow key
-const MODES = { Turn: ["yaw", "pitch"], Move: ["x", "y"], Tilt: ["roll", "size"] };
 const CLIPBOARD = "edtalk.edit";
 
 /** @typedef {import("./edit.js").Control} Control */
 
-export class FaceEditor {
-  /**
-   * @param {import("./client.js").LiveClient} client
-   * @param {(text: string) => void} write puts the text into the node
-   */
+export class FaceEditor extends LiveEditor {
+  /** @param {import("./client.js").LiveClient} client @param {(text: string) => void} write */
   constructor(client, write) {
-    this.client = client;
-    this.write = write;
-    this.history = new History("");
+    super(client, write);
     /** @type {import("./edit.js").Edit} */
     this.edit = {};
-    this.valid = true;
-    this.locked = false;
     /** @type {Control[]} */
     this.controls = [];
     /** @type {import("./edit.js").Handle[]} */
     this.handles = [];
+    /** @type {import("./edit.js").HeadMode} */
     this.mode = "Turn";
+    this.comparing = false; // with the face at rest
     /** @type {[string, string, HTMLInputElement, HTMLOutputElement][]} */
     this.sliders = [];
-    this.build();
-    client.onFrame = (blob, handles, asked) => this.picture.paint(blob, handles, asked.since);
-    client.onRefusal = (refusal) => this.refused(refusal);
-  }
-
-  build() {
-    this.picture = new Picture(tell("Face"));
-    this.undoButton = button("↶", tell("Undo"), () => this.restore(this.history.undo()));
-    this.redoButton = button("↷", tell("Redo"), () => this.restore(this.history.redo()));
     this.compareButton = button("A/B", tell("Compare"), () => this.setComparing(!this.comparing));
     this.toolbar = element("div", "edtalk-toolbar", { role: "toolbar", "aria-label": tell("Face editor") }, [
       this.undoButton,
@@ -77,10 +61,10 @@ export class FaceEditor {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       try {
-        this.note(tell("Saved as {}", await this.client.savePreset(this.text, name.value.trim())));
+        this.picture.say(tell("Saved as {}", await this.client.savePreset(this.text, name.value.trim())));
         form.hidden = true;
       } catch (refusal) {
-        this.note(/** @type {Error} */ (refusal).message);
+        this.picture.say(/** @type {Error} */ (refusal).message);
       }
     });
     return form;
@@ -90,13 +74,12 @@ export class FaceEditor {
     return this.valid ? formatEdit(this.edit) : this.history.text;
   }
 
-  /** Takes a text that came from elsewhere: a loaded workflow, the text field, an undo of the whole graph. @param {string} text */
-  read(text) {
+  /** @param {string} text */
+  take(text) {
     const edit = parseEdit(text);
-    this.valid = edit !== null;
     this.edit = edit ?? {};
-    this.history.push(text);
-    this.refresh();
+    this.comparing = false;
+    return edit !== null;
   }
 
   /** Shows what the node is about. @param {any} description as the service tells it */
@@ -111,7 +94,7 @@ export class FaceEditor {
 
   buildModes() {
     const names = new Set(this.controls.filter(({ track }) => track === "pose").map(({ name }) => name));
-    const modes = Object.keys(MODES).filter((mode) => MODES[/** @type {keyof MODES} */ (mode)].every((name) => names.has(name)));
+    const modes = HEAD_MODES.filter(({ bases }) => bases.every((base) => names.has(base))).map(({ mode }) => mode);
     this.modes.replaceChildren(
       ...modes.map((mode) => {
         const choice = button(tell(mode), tell(mode), () => this.setMode(mode));
@@ -120,10 +103,10 @@ export class FaceEditor {
         return choice;
       }),
     );
-    this.setMode(modes[0] ?? "");
+    if (modes.length) this.setMode(modes[0]);
   }
 
-  /** @param {string} mode */
+  /** @param {import("./edit.js").HeadMode} mode */
   setMode(mode) {
     this.mode = mode;
     for (const choice of this.modes.children)
@@ -201,25 +184,10 @@ export class FaceEditor {
   drag(index, dx, dy, event) {
     const handle = this.handles[index];
     const changes =
-      handle && handle.name !== "head" ? dragChanges(handle, this.controls, dx, dy) : this.headChanges(dx, dy, event);
+      handle && handle.name !== "head"
+        ? dragChanges(handle, this.controls, dx, dy)
+        : headChanges(event.shiftKey ? "Move" : event.altKey ? "Tilt" : this.mode, this.handles, this.controls, dx, dy);
     this.preview(withChanges(this.edit, changes), event.timeStamp);
-  }
-
-  /** @param {number} dx @param {number} dy @param {PointerEvent | KeyboardEvent} event @returns {[Control, number][]} */
-  headChanges(dx, dy, event) {
-    const head = this.handles.find(({ name }) => name === "head");
-    const mode = /** @type {keyof MODES} */ (event.shiftKey ? "Move" : event.altKey ? "Tilt" : this.mode);
-    const names = MODES[mode];
-    const [across, down] = (names ?? []).map((name) => this.controls.findIndex((control) => control.track === "pose" && control.name === name));
-    if (across === undefined || across < 0 || down < 0) return head ? dragChanges(head, this.controls, dx, dy) : [];
-    if (mode === "Move" && head) return dragChanges(head, this.controls, dx, dy, [across, down]);
-    // A turn moves the face by less than the hand wants to: so far for the whole picture, the way that the face moves.
-    const sign = (/** @type {number} */ control, /** @type {number} */ axis) => Math.sign(head?.effects[control][axis] || 1);
-    const signs = mode === "Turn" ? [sign(across, 0), sign(down, 1)] : [1, -1];
-    return [
-      [this.controls[across], signs[0] * TURN_GAIN * this.controls[across].reach * dx],
-      [this.controls[down], signs[1] * TURN_GAIN * this.controls[down].reach * dy],
-    ];
   }
 
   /** @param {KeyboardEvent} event */
@@ -228,8 +196,7 @@ export class FaceEditor {
     const typing = /** @type {HTMLElement} */ (event.target).matches("input[type=text]");
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (typing) return event.stopPropagation();
-    if (command && event.key === "z") this.restore(event.shiftKey ? this.history.redo() : this.history.undo());
-    else if (command && event.key === "y") this.restore(this.history.redo());
+    if (this.onHistoryKey(event)) event.preventDefault();
     else if (command && event.key === "c") this.copy();
     else if (command && event.key === "v") this.paste();
     else if (arrow && event.target === this.picture.canvas && !this.locked) {
@@ -255,26 +222,10 @@ export class FaceEditor {
     this.client.request(this.text, 0, since);
   }
 
-  /** Ends a change: one step of the history. */
-  commit() {
-    this.history.push(this.text);
-    this.showHistory();
-  }
-
   /** @param {import("./edit.js").Edit} edit */
   change(edit) {
     this.preview(edit, performance.now());
     this.commit();
-  }
-
-  /** @param {string} text */
-  restore(text) {
-    if (this.locked) return;
-    this.edit = parseEdit(text) ?? {};
-    this.valid = parseEdit(text) !== null;
-    this.comparing = false;
-    this.write(text);
-    this.refresh();
   }
 
   /** @param {boolean} comparing whether the face at rest is shown */
@@ -286,13 +237,13 @@ export class FaceEditor {
   copy() {
     localStorage.setItem(CLIPBOARD, this.text);
     navigator.clipboard?.writeText(this.text).catch(() => {});
-    this.note(tell("Copied"));
+    this.picture.say(tell("Copied"));
   }
 
   paste() {
     const edit = parseEdit(localStorage.getItem(CLIPBOARD) ?? "{");
     if (edit) this.change(edit);
-    else this.note(tell("There is no edit to paste: copy one first."));
+    else this.picture.say(tell("There is no edit to paste: copy one first."));
   }
 
   askName() {
@@ -300,20 +251,10 @@ export class FaceEditor {
     this.form.querySelector("input")?.focus();
   }
 
-  /** @param {boolean} locked whether the text comes over a wire */
-  setLocked(locked) {
-    if (locked === this.locked) return;
-    this.locked = locked;
-    for (const control of this.root.querySelectorAll("input, button")) /** @type {HTMLInputElement} */ (control).disabled = locked;
-    this.showHistory();
-    this.note(locked ? tell("The edit comes over a wire; unplug it to edit here.") : "");
-  }
-
   /** Shows the state and asks for its picture. */
   refresh() {
     this.showAmounts();
-    this.showHistory();
-    if (!this.valid) this.note(tell("The text is no edit: correct it, or reset."));
+    if (!this.valid) this.picture.say(tell("The text is no edit: correct it, or reset."));
     if (this.controls.length) this.client.request(this.comparing ? "" : this.text, 0, performance.now());
   }
 
@@ -324,28 +265,6 @@ export class FaceEditor {
       output.value = amount ? amount.toFixed(2) : "0";
       input.parentElement?.classList.toggle("edtalk-changed", amount !== 0);
     }
-    this.compareButton.setAttribute("aria-pressed", String(Boolean(this.comparing)));
-  }
-
-  showHistory() {
-    this.undoButton.disabled = this.locked || !this.history.canUndo;
-    this.redoButton.disabled = this.locked || !this.history.canRedo;
-  }
-
-  /** @param {Error & {nothingYet?: boolean}} refusal */
-  refused(refusal) {
-    if (refusal.nothingYet) this.forget();
-    else this.note("busy" in refusal ? refusal.message : tell("The preview failed: the server's log says why."));
-  }
-
-  /** There is nothing to show: the node has not run here. @param {boolean} plugged whether it has a portrait */
-  forget(plugged = true) {
-    this.picture.hasFrame = false;
-    this.note(tell(plugged ? "Run once to see the face here." : "Plug in a portrait, and run once."));
-  }
-
-  /** @param {string} sentence */
-  note(sentence) {
-    this.picture.say(sentence);
+    this.compareButton.setAttribute("aria-pressed", String(this.comparing));
   }
 }
