@@ -419,3 +419,102 @@ def test_malformed_requests_are_refused_and_leave_nothing(left: Prompt, server: 
     assert {status for status in statuses if not 400 <= status < 500} == set()
     assert ask(server, "frame", frame_body(client="after"))[0] == 200
     assert server.resident() - before < 30e6
+
+
+# The Motion Timeline.
+
+SOUND = """id => {
+    const graph = app.graph, editor = graph.getNodeById(id);
+    const sound = LiteGraph.createNode("LoadAudio");
+    graph.add(sound);
+    sound.pos = [0, 600];
+    sound.widgets.find(({name}) => name === "audio").value = "speech.flac";
+    sound.connect(0, editor, editor.inputs.findIndex(({name}) => name === "audio"));
+    const words = LiteGraph.createNode("PrimitiveStringMultiline");
+    graph.add(words);
+    words.pos = [0, 900];
+    words.widgets[0].value = "1\\n00:00:00,310 --> 00:00:01,210\\nCongratulations!\\n";
+    words.connect(0, editor, editor.inputs.findIndex(({name}) => name === "transcript"));
+}"""
+
+
+@pytest.fixture
+def timeline(editor: FrontEnd) -> Editor:
+    """A Motion Timeline with a sound and words, that has run."""
+    editor.load({"nodes": [], "links": [], "version": 0.4})
+    made = editor.page.evaluate(BUILD, "EDTalkMotionTimeline")
+    editor.page.evaluate(SOUND, made)
+    before = editor.page.evaluate(PAINTED)
+    run = editor.run(SECONDS)
+    assert run.status == "success", run.error
+    live = Editor(editor, made, "performance")
+    live.wait_for_frame(before)
+    return live
+
+
+def lane(live: Editor, name: str) -> Any:
+    return live.root.locator(f'[data-lane="{name}"]')
+
+
+def double_click(live: Editor, name: str, share: float) -> None:
+    """Add a key at a share of the visible time."""
+    box = lane(live, name).bounding_box()
+    live.page.mouse.dblclick(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+
+def test_keys_are_added_dragged_onto_words_and_deleted(timeline: Editor):
+    assert timeline.root.locator(".edtalk-words > span").count() == 1
+    double_click(timeline, "emotions", 0.5)
+    keys = lane(timeline, "emotions").locator(".edtalk-key")
+    assert keys.count() == 2  # the face's own before it
+    box, room = keys.nth(1).bounding_box(), lane(timeline, "emotions").bounding_box()
+    end_of_word = room["x"] + 1.21 / 7.2 * room["width"]
+    timeline.page.mouse.move(box["x"] + 2, box["y"] + 8)
+    timeline.page.mouse.down()
+    timeline.page.mouse.move(end_of_word + 60, box["y"] + 8, steps=4)
+    timeline.page.mouse.move(end_of_word + 3, box["y"] + 8, steps=4)
+    timeline.page.mouse.up()
+    assert "1.21 happy" in json.loads(timeline.text)["emotions"]
+    double_click(timeline, "blinks", 0.7)
+    assert len(json.loads(timeline.text)["blinks"]) == 1
+    timeline.page.keyboard.press("Delete")
+    lane(timeline, "blinks").locator(".edtalk-key").first.focus()
+    timeline.page.keyboard.press("Delete")
+    assert "blinks" not in json.loads(timeline.text)
+    timeline.root.get_by_role("button", name="Undo").click()
+    assert len(json.loads(timeline.text)["blinks"]) == 1
+    timeline.root.get_by_role("button", name="Nod").click()
+    assert len(json.loads(timeline.text)["head"]) == 4
+
+
+def test_the_face_under_the_playhead_follows_and_it_plays(timeline: Editor):
+    double_click(timeline, "emotions", 0.6)
+    before = timeline.painted()
+    wave = timeline.root.get_by_role("slider", name="Playhead").bounding_box()
+    timeline.page.mouse.click(wave["x"] + 2, wave["y"] + 20)
+    timeline.wait_for_frame(before)
+    timeline.page.wait_for_timeout(1000)
+    rest, before = timeline.picture(), timeline.painted()
+    timeline.page.mouse.click(wave["x"] + 0.8 * wave["width"], wave["y"] + 20)
+    timeline.wait_for_frame(before)
+    timeline.page.wait_for_timeout(1000)
+    assert np.abs(timeline.picture().astype(int) - rest).max() > 40
+    clock = timeline.root.locator(".edtalk-clock")
+    stopped, before = clock.inner_text(), timeline.painted()
+    timeline.root.get_by_role("button", name="Play").click()
+    timeline.wait_for_frame(before + 1)
+    assert clock.inner_text() != stopped
+    timeline.root.get_by_role("button", name="Play").click()
+    stopped = clock.inner_text()
+    timeline.page.wait_for_timeout(500)
+    assert clock.inner_text() == stopped
+
+
+def test_a_performance_is_in_the_saved_workflow(timeline: Editor, editor: FrontEnd):
+    double_click(timeline, "mouth", 0.3)
+    text = timeline.text
+    workflow = editor.page.evaluate("() => app.graph.serialize()")
+    editor.load(workflow)
+    loaded = Editor(editor, timeline.node, "performance")
+    assert loaded.text == text
+    lane(loaded, "mouth").locator(".edtalk-key").wait_for(timeout=10_000)
