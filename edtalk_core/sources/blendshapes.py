@@ -72,7 +72,8 @@ def read_live_link(path: str | os.PathLike[str]) -> FaceCapture:
             names = [name.strip() for name in next(reader, [])]
             if not _HEADER.match(",".join(names) + ","):
                 raise MotionError(f"{path} is no CSV file of Live Link Face: it begins with Timecode,BlendshapeCount.")
-            codes, rows = [], []
+            codes: list[tuple[float, float]] = []
+            rows: list[list[float]] = []
             for line in reader:
                 if not line:
                     continue
