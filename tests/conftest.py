@@ -27,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--long", action="store_true", help="also run tests of several minutes: ten minutes of video")
     group.addoption(
+        "--fuzz", type=float, default=20, metavar="SECONDS", help="time for each reader of random files (default 20)"
+    )
+    group.addoption(
         "--graphs", type=int, default=40, metavar="N", help="number of random graphs for ComfyUI's servers (default 40)"
     )
 

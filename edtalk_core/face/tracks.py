@@ -8,8 +8,9 @@ training clips are cut from (`edtalk_core.data.pieces`).
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .alignment import builtin_detector
 from .detection import Face
 from .framing import check_frame_size
 from .geometry import Box, check_picture
-from .tracking import FaceTracker
+from .tracking import DETECT_EVERY, FaceTracker
 
 CUT = 0.15
 """Mean difference (0 to 1) of two frames, shrunk to 16 px, above which there is a cut. The liveliest of 149 face clips
@@ -138,7 +139,8 @@ def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -
     """Track all faces of a video, frame by frame, in constant memory.
 
     Args:
-        pictures: (H, W, 3) uint8 RGB each, all of one size.
+        pictures: (H, W, 3) uint8 RGB each, all of one size. Of one that is repeated as the same object for longer than
+            the detector's interval, the faces stay what they are, at no cost.
         across_cuts: follow a face through a cut as far as its mesh does, for one box over all shots. By default every
             track ends at a cut, and faces are detected anew.
 
@@ -151,10 +153,20 @@ def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -
     """
     cuts, tracker = CutDetector(), FaceTracker(builtin_detector())
     current: dict[int, _Current] = {}
+    before: weakref.ref[np.ndarray] | None = None  # not the picture itself, which is not retained
+    repeats = 0
+    by_track: dict[int, Face] = {}
     numbers = itertools.count()
     size: tuple[int, int] | None = None
     shot = 0
     for index, picture in enumerate(pictures):
+        repeats = repeats + 1 if before is not None and picture is before() else 0
+        before = weakref.ref(picture)
+        if repeats > DETECT_EVERY and size is not None:
+            # A video of one picture a minute, say: nothing moves, and the detector has looked.
+            current = {number: replace(face, frame=index) for number, face in current.items()}
+            yield FrameFaces(index, shot, size, by_track, frozenset(), {}, {})
+            continue
         check_picture(picture)
         size = size or (picture.shape[1], picture.shape[0])
         check_frame_size(picture, size)
@@ -170,15 +182,15 @@ def follow_faces(pictures: Iterable[np.ndarray], *, across_cuts: bool = False) -
             del faces[old]
         appeared, jumped, by_track = set(), {}, {}
         for number, face in faces.items():
-            before = current.get(number)
-            if before is None or before.has_jumped(index, face):
+            last = current.get(number)
+            if last is None or last.has_jumped(index, face):
                 track = next(numbers)
-                if before is not None:
-                    jumped[before.track] = track
+                if last is not None:
+                    jumped[last.track] = track
                 elif number not in slid_off.values():
                     appeared.add(track)
             else:
-                track = before.track
+                track = last.track
             current[number] = _Current(track, index, _middle(face))
             by_track[track] = face
         slid = {track: current[new].track for track, new in ended.items()}

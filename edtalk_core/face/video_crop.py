@@ -183,7 +183,16 @@ def crop_video(
         else:
             clip_box = clipped_box(face_box, width, height)
             crop = VideoCrop(clip_box, (width, height), size, warning=" ".join(_squeeze_warning(clip_box)) or None)
-    return crop, (crop.cut(frame) for frame in open_frames())
+    return crop, _cut_frames(crop, open_frames())
+
+
+def _cut_frames(crop: VideoCrop, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Crop frames; one that is repeated as the same object gives the same object."""
+    before: np.ndarray | None = None
+    for frame in frames:
+        if frame is not before:
+            before, picture = frame, crop.cut(frame)
+        yield picture
 
 
 def _squeeze_warning(box: tuple[int, int, int, int]) -> list[str]:

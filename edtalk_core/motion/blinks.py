@@ -127,11 +127,11 @@ def _frequencies(duration: float, pauses: Sequence[Pause] | None) -> np.ndarray:
         return np.ones(len(times))
     frequencies = np.full(len(times), _SPEECH)
     for start, end in pauses:
-        frequencies[(times >= start) & (times < end)] = _PAUSE
+        frequencies[slice(*np.searchsorted(times, (start, end)))] = _PAUSE
     for start, _ in pauses:
         if start > 0:  # before a silence at the start there is no phrase
             before, after = _PHRASE_END_TIME
-            frequencies[(times >= start + before) & (times < start + after)] = _PHRASE_END
+            frequencies[slice(*np.searchsorted(times, (start + before, start + after)))] = _PHRASE_END
     # Blinks that do not end in time are left out: those of the last phrase end come before that.
     in_time = frequencies * (times < duration - _DURATION_RANGE[1])
     frequencies = in_time if in_time.any() else frequencies

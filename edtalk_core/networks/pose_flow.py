@@ -34,6 +34,7 @@ SPECTRUM = 80
 """Number of mel bands."""
 
 _RECEPTIVE_FIELD = 9  # Frames of speech around a frame: head and voice are not exactly synchronous.
+_PIECE = 4096  # Frames of speech that are encoded at once: their activations take 1 kB each.
 _LOG_SCALE_BOUND = 1.5
 
 
@@ -307,8 +308,19 @@ class PoseFlow(TrackNetwork):
         }
 
     def hear(self, spectra: Tensor) -> Tensor:
-        """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
-        return self.speech(spectra)
+        """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio).
+
+        Long speech is encoded in pieces that overlap by what a frame hears, in the memory of one.
+        """
+        frames, reach = spectra.shape[1], _RECEPTIVE_FIELD // 2
+        if frames <= _PIECE:
+            return self.speech(spectra)
+        pieces = []
+        for start in range(0, frames, _PIECE):
+            first = max(0, start - reach)
+            piece = self.speech(spectra[:, first : start + _PIECE + reach])
+            pieces.append(piece[:, start - first : start - first + _PIECE])
+        return torch.cat(pieces, dim=1)
 
     def feel(self, emotion: Tensor) -> Tensor:
         """Strengths of the emotions (...,emotions) -> features to add to those of `hear` (...,audio); of 0, zeros."""
@@ -408,7 +420,10 @@ class PoseFlow(TrackNetwork):
         chain = self._chain()
         unmix = [torch.linalg.inv(step.convolution.weight()) for step in chain]
         memories: list[Memory | None] = [None] * len(chain)
-        poses, before = [x], None
+        # Not a list of frames: a tensor of its own for each takes a hundred times its six numbers.
+        poses = torch.empty_like(z)
+        poses[:, :1] = x
+        before = None
         for frame in range(1, z.shape[1]):
             past, before = self._past(x, before)
             context = self._context(past, None if audio is None else audio[:, frame : frame + 1])
@@ -416,10 +431,10 @@ class PoseFlow(TrackNetwork):
             for i in reversed(range(len(chain))):
                 h, memories[i] = chain[i].inverse(h, context, unmix[i], memories[i])
             x = x + h * self.pace
-            poses.append(x)
+            poses[:, frame : frame + 1] = x
             if progress is not None:
                 progress(frame + 1, z.shape[1])
-        return torch.cat(poses, dim=1) * self.deviation + self.mean
+        return poses * self.deviation + self.mean
 
     def sample(
         self,

@@ -19,7 +19,7 @@ from ..motion.motion import FPS, Motion
 from ..motion.nods import add_nods, speech_nods
 from ..motion.presets import EMOTIONS
 from ..motion.timeline import expression_timeline
-from ..networks.pose_flow import PoseFlow, frame_spectra
+from ..networks.pose_flow import SPECTRUM, PoseFlow, frame_spectra
 from ..progress import Progress
 from .audio import audio_features
 
@@ -71,12 +71,10 @@ def motion_from_flow(
     features = audio_features(audio) if audio is not None else None
     if features is not None:
         duration = features.duration if duration is None else duration
-        spectra = torch.cat(
-            [
-                frame_spectra(features.windows(first, min(first + _PIECE, features.frames)))
-                for first in range(0, features.frames, _PIECE)
-            ]
-        )
+        spectra = torch.empty(features.frames, SPECTRUM)
+        for start in range(0, features.frames, _PIECE):
+            stop = min(start + _PIECE, features.frames)
+            spectra[start:stop] = frame_spectra(features.windows(start, stop))
     elif duration is None:
         raise ArgumentError("A head motion needs a sound or a duration; neither was given.")
     frames = length_of_duration(duration, FPS).frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ def motion_from_video(
         face: which face, when there are several (see `crop_video`).
         box: (left, top, right, bottom) of the face over the full clip in pixels, instead of face detection.
         crop: "auto" does not crop a clip that is a face crop already, "box" always crops, "none" detects no face.
-        batch: frames read at once.
+        batch: frames read at once; a picture that is shown for several frames is read once.
         progress: counts the frames of the clip; with face detection, each of its two passes counts half a frame.
 
     Returns:
@@ -122,19 +122,37 @@ def motion_from_frames(
         progress=report_search,
     )
     lips, poses, expressions = [], [], []
+    lengths: list[int] = []
     done = 0
+    distinct = _without_repeats(pictures)
     with torch.inference_mode():
-        while images := [picture_to_image(picture, framing.size) for picture in islice(pictures, batch)]:
+        while shown := list(islice(distinct, batch)):
+            images = [picture_to_image(picture, framing.size) for picture, _ in shown]
             lip, pose, expression = model.read_weights(torch.cat(images))
             lips.append(lip.float().cpu())
             poses.append(pose.float().cpu())
             if expression is not None:
                 expressions.append(expression.float().cpu())
-            done += len(images)
+            lengths += [length for _, length in shown]
+            done += sum(length for _, length in shown)
             report(searched + done, searched or max(done, expected))
         report(passes * done, done)  # `expected` may have been more
-        motion = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
+        read = Motion(torch.cat(lips), torch.cat(poses), torch.cat(expressions) if expressions else None, fps=FPS)
+        motion = read.map(lambda track: track.repeat_interleave(torch.tensor(lengths), dim=0))
     return motion, framing
+
+
+def _without_repeats(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield each picture once, with the number of frames for which it is repeated as the same object."""
+    before: np.ndarray | None = None
+    length = 0
+    for picture in pictures:
+        if before is not None and picture is not before:
+            yield before, length
+            length = 0
+        before, length = picture, length + 1
+    if before is not None:
+        yield before, length
 
 
 def motion_from_picture(model: EDTalk, picture: np.ndarray) -> Motion:

@@ -12,7 +12,7 @@ from drawn_scenes import head_that_dissolves, resized, scene, textured
 from edtalk_core.errors import PictureError, VideoError
 from edtalk_core.face.alignment import builtin_detector
 from edtalk_core.face.detection import Face
-from edtalk_core.face.tracking import DETECT_EVERY
+from edtalk_core.face.tracking import DETECT_EVERY, FaceTracker
 from edtalk_core.face.tracks import JUMP, CutDetector, FaceTrack, FrameFaces, follow_faces
 
 POINTS = np.zeros((68, 2))
@@ -86,6 +86,20 @@ def test_faces_that_move_keep_their_tracks(head: np.ndarray):
     assert {frame.size for frame in frames} == {(360, 240)}
     assert all(set(frame.faces) == {0, 1} for frame in frames)
     assert frames[0].appeared == {0, 1}
+    assert not any(frame.appeared or frame.jumped or frame.slid for frame in frames[1:])
+
+
+def test_a_picture_that_is_repeated_for_long_is_looked_at_for_a_while(
+    head: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    looked = []
+    follow_one = FaceTracker.follow
+    monkeypatch.setattr(FaceTracker, "follow", lambda self, picture: looked.append(1) or follow_one(self, picture))
+    there, moved = scene(head, (80, 30)), scene(head, (84, 30))
+    frames = follow(*[there] * 200, moved)
+    assert len(looked) == DETECT_EVERY + 2
+    assert all(set(frame.faces) == {0} for frame in frames)
+    assert frames[199].faces[0].box == frames[DETECT_EVERY].faces[0].box
     assert not any(frame.appeared or frame.jumped or frame.slid for frame in frames[1:])
 
 

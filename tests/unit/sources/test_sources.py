@@ -192,6 +192,19 @@ def test_progress_ends_at_the_frames_there_are_when_more_were_expected(model):
     assert calls == [(10, 25), (10, 10)]
 
 
+def test_a_picture_that_is_shown_for_long_is_read_once(model, monkeypatch):
+    still, last = shades(2)
+    read = []
+    read_weights = model.read_weights
+    monkeypatch.setattr(model, "read_weights", lambda images: read.append(len(images)) or read_weights(images))
+    times = [(0.0, still), (10.0, last)]
+    motion, _ = motion_from_frames(model, lambda: times, duration=20.0, crop="none")
+    assert motion.frames == 500
+    assert sum(read) == 2
+    for frame, picture in ((0, still), (249, still), (250, last), (499, last)):
+        assert motion.frame(frame).equals(motion_from_picture(model, picture), tolerance=1e-4)
+
+
 def test_cancelling_while_a_video_is_read_stops_at_once(model, tmp_path):
     path = write_video(tmp_path / "v.mp4", shades(20), 25)
     calls = []
