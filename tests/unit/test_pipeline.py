@@ -250,6 +250,12 @@ def test_arguments_become_sources(model, flowing_model, short_sound):
     assert pose_source(None, sound, model) == Own()
     assert pose_source(None, Drivers(motion=lips), flowing_model) == Own()
     assert pose_source("flow", Drivers(motion=motion), flowing_model) == FromFlow(None)
+    assert pose_source(None, sound, flowing_model, emotion="sad", nods=1) == FromFlow(
+        short_sound, emotion="sad", nods=1
+    )
+    for felt in ({"emotion": "sad"}, {"nods": 1.0}):
+        with pytest.raises(ArgumentError, match="are of the pose flow"):
+            pose_source("still", sound, flowing_model, **felt)
 
     assert expression_source(None, Drivers(motion=motion, video=video)) == motion
     assert expression_source(None, Drivers(motion=lips, video=video)) == video

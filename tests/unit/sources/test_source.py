@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 
 from edtalk_core.builtin_files import builtin_file
 from edtalk_core.checkpoints.loading import load_model
-from edtalk_core.errors import ArgumentError
+from edtalk_core.errors import ArgumentError, MotionError
 from edtalk_core.media.audio import Audio, read_audio
+from edtalk_core.media.mel import encode_audio
 from edtalk_core.media.picture import read_picture
 from edtalk_core.media.video_writer import VideoWriter
+from edtalk_core.motion.bases import Bases
 from edtalk_core.motion.length import length_of_duration
 from edtalk_core.motion.motion import Motion
+from edtalk_core.motion.nods import speech_nods
 from edtalk_core.networks.pose_flow import PoseFlow
 from edtalk_core.sources.assembly import assemble
 from edtalk_core.sources.audio import motion_from_audio
@@ -161,6 +165,32 @@ def test_the_flow_is_drawn_for_the_length_from_the_own_pose(model, sound):
     assert motion.duration == 1.0
     assert torch.equal(motion.pose[0], OWN.pose[0])
     assert list(told.stages) == ["head"]
+
+
+def test_the_head_of_the_flow_nods_and_feels(model, sound):
+    def pose(**options: object) -> torch.Tensor:
+        source = FromFlow(sound, seed=3, **options)
+        return compose(named, [source], OWN, LENGTH, Told())[source].pose
+
+    named = copy.deepcopy(model)
+    with pytest.raises(MotionError, match="does not name the base"):
+        pose(nods=1.0)
+    with pytest.raises(MotionError, match="has not learned"):
+        pose(emotion="sad")
+    named.bases = Bases(pose=("x", "y", "size", "roll", "yaw", "pitch"))
+    named.pose_flow.add_emotions(8)
+    with torch.no_grad():
+        for step in named.pose_flow.steps:
+            step.coupling.linear.weight.normal_(0, 0.03)  # of a new flow they are 0, and nothing is listened to
+    plain, nodding = pose(), pose(nods=2.0)
+    nod = speech_nods(encode_audio(sound))[0]
+    assert torch.allclose((nodding - plain)[: len(nod), 5], 2 * (nod - nod[0]), atol=1e-5)
+    assert torch.equal(nodding[:, :5], plain[:, :5])
+    assert torch.equal(pose(emotion="sad"), plain)
+    with torch.no_grad():
+        named.pose_flow.emotion.weight.normal_(0, 3)
+    assert torch.equal(pose(emotion="own"), plain)
+    assert not torch.equal(pose(emotion="sad"), plain)
 
 
 def test_a_timeline_is_as_long_as_the_result(model):
