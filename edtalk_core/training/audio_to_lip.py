@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,9 +94,10 @@ class AudioToLipSettings(AugmentedSettings):
     equal_amplitudes: bool = False
     """Scale the lip weights of all clips to the same amplitude: how far a person opens the mouth cannot be heard, and a
     few large amplitudes would dominate the loss."""
-    opening_offset: Annotated[float, Range("a number from -100 to 100", -100, 100)] = 0.0
-    """Added to the first target lip weight, the opening of measured weights, since the mean mouth of a speaker can be
-    rendered nearly shut on a portrait whose mouth is."""
+    opening_curve: tuple[tuple[float, float], ...] = ()
+    """Pairs of values of the first target lip weight, the opening of measured weights, before and after a piecewise
+    linear change; the first values ascend, beyond them the ends hold. Closures can be deepened and half open mouths
+    opened, where a portrait with shut lips renders them shut."""
     smooth_predictions: bool = False
     """Learn to predict weights that are right after the temporal smoothing with which they are used (`smooth`), which
     would otherwise open the lips in closures and close them in vowels."""
@@ -118,10 +120,20 @@ class AudioToLipSettings(AugmentedSettings):
             raise ArgumentError(
                 "phonetic_share needs a file of phonetic_speech, and measured_weights, one of which is the opening."
             )
+        before = [first for first, _ in self.opening_curve]
+        if any(first >= second for first, second in pairwise(before)) or not np.isfinite(self.opening_curve).all():
+            raise ArgumentError("opening_curve must be pairs of finite numbers, the first of which ascend.")
         if self.smooth_predictions and self.sequence_frames < SYNC_FRAMES + 2:
             raise ArgumentError(f"smooth_predictions needs sequence_frames of at least {SYNC_FRAMES + 2}.")
         if self.phonetic_samples == self.batch:
             raise ArgumentError(f"phonetic_share leaves none of the {self.batch} samples of a batch to clips.")
+
+    def changed_opening(self, lip: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Lip weights (T,lip) with the opening changed by `opening_curve`."""
+        if not self.opening_curve:
+            return lip
+        opening = np.interp(lip[:, 0], *np.transpose(self.opening_curve))
+        return np.column_stack([opening, lip[:, 1:]]).astype(np.float32)
 
     @property
     def phonetic_samples(self) -> int:
@@ -163,13 +175,11 @@ class SpeechSampler:
             else 1.0
             for name, spread in spreads.items()
         }
-        shift = torch.zeros(model.sizes.lip)
-        shift[0] = settings.opening_offset
         self.tracks = {
-            name: {**weights, "lip": weights["lip"] * (settings.lip_gain * factors[name]) + shift}
+            name: {**weights, "lip": weights["lip"] * (settings.lip_gain * factors[name])}
             for name, weights in tracks.items()
         }
-        """Target weights by clip and track."""
+        """Weights by clip and track, before `opening_curve`."""
         self.offsets = dict.fromkeys(self.tracks, 0)
         """Number of frames that the mouth is behind the sound, by clip."""
         if settings.align_sound:
@@ -177,6 +187,8 @@ class SpeechSampler:
         lips = [self.tracks[clip.info.name]["lip"] for clip in self.store.clips]
         self.spread = torch.cat(lips).std(0).square().mean().sqrt()
         """Deviation of the lip weights."""
+        self.targets = {name: settings.changed_opening(weights["lip"].numpy()) for name, weights in self.tracks.items()}
+        """Target lip weights by clip."""
         self.phonetic = self._phonetic_recordings() if settings.phonetic_samples else []
         """Speech of `phonetic_speech`."""
 
@@ -184,7 +196,9 @@ class SpeechSampler:
         settings = self.settings
         weights_of = fit_shapes([(clip, self.tracks[clip.info.name]["lip"].numpy()) for clip in self.store.clips])
         recordings = [
-            Recording(utterance.mel, weights_of(mouth_shapes(utterance.phones, len(utterance))))
+            Recording(
+                utterance.mel, settings.changed_opening(weights_of(mouth_shapes(utterance.phones, len(utterance))))
+            )
             for utterance in read_phonetic_speech(Path(settings.phonetic_speech))
             if len(utterance) >= settings.sequence_frames
         ]
@@ -228,7 +242,7 @@ class SpeechSampler:
         assert clip.mel is not None
         if not np.isfinite(clip.mel).all():
             raise EDTalkError(f"The sound of {clip.path} holds values that are not finite; run `edtalk prepare` again.")
-        return Recording(clip.mel, self.tracks[clip.info.name]["lip"].numpy(), self.offsets[clip.info.name], clip)
+        return Recording(clip.mel, self.targets[clip.info.name], self.offsets[clip.info.name], clip)
 
     def sample(self, rng: np.random.Generator, speech: Recording) -> dict[str, Tensor]:
         """Draw a sample of a recording, without augmentation of its sound."""

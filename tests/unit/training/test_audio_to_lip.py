@@ -70,7 +70,7 @@ def phonetic_settings(face_store: Path, tmp_path: Path) -> AudioToLipSettings:
         phonetic_speech=str(path),
         phonetic_share=0.5,
         smooth_predictions=True,
-        opening_offset=2.0,
+        opening_curve=[[-9, -12], [0, 3], [9, 9]],
     )
     assert isinstance(settings, AudioToLipSettings)
     return settings
@@ -114,9 +114,18 @@ def test_smoothed_predictions_are_compared(phonetic_settings: AudioToLipSettings
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
+def test_the_opening_follows_its_curve(phonetic_settings: AudioToLipSettings):
+    changed = phonetic_settings.changed_opening(np.array([[-20, 1], [-4.5, 2], [0, 3], [3, 4]], np.float32))
+    assert changed.tolist() == [[-12, 1], [-4.5, 2], [3, 3], [5, 4]]
+    sampler = SpeechSampler(starting_model(phonetic_settings), phonetic_settings)
+    batch = sampler.draw(np.random.default_rng(3), 4)
+    assert batch["lip"][..., 0].min() >= -12
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"opening_curve": ((0.0, 1.0), (0.0, 2.0))}, "ascend"),
         ({"phonetic_share": 0.5, "measured_weights": True}, "phonetic_speech"),
         ({"phonetic_share": 0.5, "phonetic_speech": "file"}, "measured_weights"),
         ({"phonetic_share": 1.0, "phonetic_speech": "file", "measured_weights": True}, "none of the 4 samples"),
