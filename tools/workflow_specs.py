@@ -893,6 +893,122 @@ SHEETS = Workflow(
     ),
 )
 
+EDIT = Workflow(
+    "12 Edit a face live - sliders and dragging",
+    (
+        INPUTS,
+        Column(290, (IDENTITY, MOUTH)),
+        Column(
+            640,
+            (
+                Group(
+                    "4. The face, as you want it",
+                    MOTION,
+                    (
+                        Node(
+                            "editor",
+                            "EDTalkFaceEditor",
+                            {"portrait": "portrait.portrait"},
+                            {
+                                "edit": '{"format":"edtalk-edit","format_version":1,'
+                                '"expression":{"corner":2.2,"outer brows":0.8},"pose":{"yaw":2}}'
+                            },
+                            shows=100,
+                        ),
+                    ),
+                ),
+                Note(
+                    "Press Run, then pull at the face",
+                    "From the first Run on the picture follows sliders and the mouse at once. Drag the head, the "
+                    "brows, the lids, the corners of the mouth. Press Run again for the video.",
+                ),
+            ),
+        ),
+        render(
+            "video/EDTalk_edited",
+            "5. Run again",
+            lip="lip.lip",
+            pose="editor.motion",
+            expression="editor.motion",
+            audio="heard.audio",
+        ),
+    ),
+)
+
+TRANSCRIPT = """1
+00:00:00,300 --> 00:00:02,900
+Congratulations! You have successfully installed
+
+2
+00:00:03,000 --> 00:00:06,500
+and executed the Asterisk open source PBX.
+"""
+PERFORMANCE = (
+    '{"format":"edtalk-performance","format_version":1,'
+    '"emotions":"0 own\\n0.3 surprised:0.7 ease-in-out\\n1.4 happy:0.8 ease-in-out\\n4.2 happy:0.8\\n'
+    '5.2 own ease-in-out",'
+    '"head":[{"time":1,"easing":"linear"},{"time":1.2,"pitch":4,"easing":"ease-in-out"},'
+    '{"time":1.6,"easing":"ease-in-out"}],"blinks":[2.96,5.6]}'
+)
+
+DIRECT = Workflow(
+    "13 Direct a performance - emotions on the sound",
+    (
+        INPUTS,
+        Column(290, (IDENTITY, MOUTH)),
+        Column(
+            840,
+            (
+                Group(
+                    "4. The performance",
+                    MOTION,
+                    (
+                        Node(
+                            "timeline",
+                            "EDTalkMotionTimeline",
+                            {
+                                "portrait": "portrait.portrait",
+                                "audio": "heard.audio",
+                                "lip": "lip.lip",
+                                "transcript": "words.STRING",
+                            },
+                            {"performance": PERFORMANCE},
+                            shows=120,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Column(
+            380,
+            (
+                *render(
+                    "video/EDTalk_directed",
+                    "5. Run again",
+                    lip="timeline.motion",
+                    pose="timeline.motion",
+                    expression="timeline.motion",
+                    audio="heard.audio",
+                ).parts,
+                Group(
+                    "What is said, with times",
+                    MODEL,
+                    (
+                        Node(
+                            "words", "PrimitiveStringMultiline", settings={"": TRANSCRIPT}, title="Your words", shows=80
+                        ),
+                    ),
+                ),
+                Note(
+                    "Press Run, then set emotions on the words",
+                    "From the first Run on the face under the playhead follows. Double-click a lane to add a key, drag "
+                    "keys onto words, press Nod, play. Words are those of an .srt file; press Run again for the video.",
+                ),
+            ),
+        ),
+    ),
+)
+
 WORKFLOWS = (
     TALK,
     HEAD_MOTION,
@@ -905,6 +1021,8 @@ WORKFLOWS = (
     PASTE_BACK,
     TWO_PEOPLE,
     SHEETS,
+    EDIT,
+    DIRECT,
 )
 
 

@@ -57,7 +57,7 @@ def test_former_names_lead_to_templates():
         for node in source.body
         if isinstance(node, ast.Assign) and node.targets[0].id == "FORMER_NAMES"
     )
-    assert set(table.values()) == {path.stem for path in WORKFLOWS}
+    assert set(table.values()) <= {path.stem for path in WORKFLOWS}  # those that came later never had another name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem[:2])
