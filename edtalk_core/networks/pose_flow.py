@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedCheckpoint
 from ..progress import Progress
+from .speech_encoder import SpeechEncoder
 from .state import MAX_WIDTH, State, TrackNetwork, rows
 
 HEAD = 16
@@ -30,11 +31,6 @@ RECENT = (3, 12)
 
 _TAIL = max(LAGS, *RECENT) + 1
 
-SPECTRUM = 80
-"""Number of mel bands."""
-
-_RECEPTIVE_FIELD = 9  # Frames of speech around a frame: head and voice are not exactly synchronous.
-_PIECE = 4096  # Frames of speech that are encoded at once: their activations take 1 kB each.
 _LOG_SCALE_BOUND = 1.5
 
 
@@ -44,24 +40,6 @@ def frame_spectra(windows: Tensor) -> Tensor:
     The windows of neighbouring frames overlap; their middles cover the audio exactly once.
     """
     return windows[..., 7:11].mean(-1)
-
-
-class SpeechEncoder(nn.Module):
-    """Audio encoder E_a: spectra (B,T,80) -> audio features (B,T,audio), over a third of a second."""
-
-    def __init__(self, width: int, audio: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(SPECTRUM + 2, width, _RECEPTIVE_FIELD, padding=_RECEPTIVE_FIELD // 2)
-        self.mapping = nn.Linear(width, audio)
-
-    def forward(self, spectra: Tensor) -> Tensor:
-        """Spectra (B,T,80) in [-4,4] -> audio features (B,T,audio)."""
-        spectra = spectra / 4
-        # Loudness, and the share of low frequencies as a measure of voicing: head motion correlates most with both.
-        loudness = spectra.mean(-1, keepdim=True)
-        voicing = spectra[..., : SPECTRUM // 4].mean(-1, keepdim=True) - loudness
-        features = torch.cat([spectra - loudness, loudness, voicing], dim=-1)
-        return self.mapping(F.gelu(self.convolution(features.transpose(1, 2)).transpose(1, 2)))
 
 
 class ActNorm(nn.Module):
@@ -308,19 +286,8 @@ class PoseFlow(TrackNetwork):
         }
 
     def hear(self, spectra: Tensor) -> Tensor:
-        """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio).
-
-        Long speech is encoded in pieces that overlap by what a frame hears, in the memory of one.
-        """
-        frames, reach = spectra.shape[1], _RECEPTIVE_FIELD // 2
-        if frames <= _PIECE:
-            return self.speech(spectra)
-        pieces = []
-        for start in range(0, frames, _PIECE):
-            first = max(0, start - reach)
-            piece = self.speech(spectra[:, first : start + _PIECE + reach])
-            pieces.append(piece[:, start - first : start - first + _PIECE])
-        return torch.cat(pieces, dim=1)
+        """Encode speech: spectra (B,T,80) (see `frame_spectra`) -> audio features (B,T,audio)."""
+        return self.speech(spectra)
 
     def feel(self, emotion: Tensor) -> Tensor:
         """Strengths of the emotions (...,emotions) -> features to add to those of `hear` (...,audio); of 0, zeros."""

@@ -19,7 +19,8 @@ from ..motion.motion import FPS, Motion
 from ..motion.nods import add_nods, speech_nods
 from ..motion.presets import EMOTIONS
 from ..motion.timeline import expression_timeline
-from ..networks.pose_flow import SPECTRUM, PoseFlow, frame_spectra
+from ..networks.pose_flow import PoseFlow, frame_spectra
+from ..networks.speech_encoder import SPECTRUM
 from ..progress import Progress
 from .audio import audio_features
 

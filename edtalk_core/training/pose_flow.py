@@ -18,7 +18,8 @@ from ..data.tracks import motion_tracks
 from ..errors import EDTalkError
 from ..model import EDTalk
 from ..motion.presets import EMOTIONS
-from ..networks.pose_flow import SPECTRUM, PoseFlow
+from ..networks.pose_flow import PoseFlow
+from ..networks.speech_encoder import SPECTRUM
 from .settings import TrainingSettings
 from .stage import TalkingHeadStage
 from .typed_settings import Batch, Count, Frames, Momentum, NotNegative, Positive, Range, Share, Width

@@ -14,7 +14,7 @@ from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError, MotionErro
 from edtalk_core.evaluation.pose import Baselines, evaluate_pose_flow, shakiness, speed, spread
 from edtalk_core.media.mel import gather_windows
 from edtalk_core.motion.presets import EMOTIONS
-from edtalk_core.networks import pose_flow
+from edtalk_core.networks import speech_encoder
 from edtalk_core.networks.pose_flow import PoseFlow, frame_spectra
 from edtalk_core.sources.flow import emotions_over_time, sample_pose
 from edtalk_core.training.pose_flow import PoseWindows, draw_curves, negative_log_likelihood
@@ -444,5 +444,5 @@ def test_long_speech_is_heard_in_pieces(monkeypatch: pytest.MonkeyPatch):
     flow, spectra = tiny_flow(), torch.randn(2, 100, 80)
     whole = flow.hear(spectra)
     for piece in (7, 33, 99):
-        monkeypatch.setattr(pose_flow, "_PIECE", piece)
+        monkeypatch.setattr(speech_encoder, "_PIECE", piece)
         assert torch.allclose(flow.hear(spectra), whole, atol=1e-5)
