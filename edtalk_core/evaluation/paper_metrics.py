@@ -76,6 +76,7 @@ def metric_table(backbones: Backbones | None = None, every: int = 5) -> dict[str
     backbones = Backbones() if backbones is None else backbones
     metrics = [
         *_picture_metrics(backbones, every),
+        *_appearance_metrics(every),
         *_landmark_metrics(every),
         *_series_metrics(),
         *sync_metrics(backbones),
@@ -142,6 +143,13 @@ def _picture_metrics(backbones: Backbones, every: int) -> list[Metric]:
             pool=frechet_distance,
             every=every,
         ),
+    ]
+    return metrics
+
+
+def _appearance_metrics(every: int) -> list[Metric]:
+    same: dict[str, Any] = {"every": every, "same_person": True}
+    return [
         table_metric(
             "aed_face_mesh",
             "AED (face mesh)",
@@ -184,7 +192,6 @@ def _picture_metrics(backbones: Backbones, every: int) -> list[Metric]:
             source="change between frames that motion does not explain, relative to the true frames'",
         ),
     ]
-    return metrics
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -130,12 +130,12 @@ def unexplained_change(before: Picture, after: Picture) -> NDArray[np.float32]:
 def flicker_ratio(rendered: tuple[Picture, Picture], true: tuple[Picture, Picture]) -> float:
     """Change of neighbouring rendered frames that motion does not explain, relative to that of the true ones.
 
-    Measured where the true frames stand still, in the quietest fifth of their pixels; the true change counts as at
-    least 0.05 of 255.
+    Measured where the true frames stand still, in the quietest fifth of their pixels; both changes count as at least
+    0.05 of 255, so that true frames have 1.
     """
     change, true_change = unexplained_change(*rendered), unexplained_change(*true)
     still = true_change <= np.quantile(true_change, 0.2)
-    return float(change[still].mean() / max(float(true_change[still].mean()), 0.05))
+    return max(float(change[still].mean()), 0.05) / max(float(true_change[still].mean()), 0.05)
 
 
 def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

@@ -153,7 +153,15 @@ def _because(reasons: Counter[str]) -> str:
 def _figure_table(name: str, run: RunResults, other: RunResults | None) -> str:
     paper = PAPER_FIGURES.get(name, {})
     comparisons = compare_runs(run, other) if other is not None else {}
-    heads = ["metric", "figure", "95 %", "clips", *paper, *(["compared with", "difference"] if other else []), "clips"]
+    heads = [
+        "metric",
+        "figure",
+        "95 %",
+        "clips",
+        *paper,
+        *(["compared with", "difference"] if other else []),
+        "clip by clip",
+    ]
     head = "".join(
         f"<th{'' if i in (0, len(heads) - 1) else ' class=number'}>{escape(h)}</th>" for i, h in enumerate(heads)
     )
