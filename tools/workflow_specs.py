@@ -1009,6 +1009,106 @@ DIRECT = Workflow(
     ),
 )
 
+FEELING = Workflow(
+    "14 Talk with feeling - words and voice",
+    (
+        INPUTS,
+        Column(
+            290,
+            (
+                IDENTITY,
+                Note(
+                    "Press Run, then write what is said",
+                    "**transcript**: the words of your sound, also as .srt or .vtt. They and the voice say which "
+                    "emotion shows when. What was guessed is the timeline: wrong? Copy it into *Expression "
+                    "Timeline* and correct it.",
+                ),
+            ),
+        ),
+        Column(
+            300,
+            (
+                MOUTH,
+                Group(
+                    "Head moves with the words",
+                    MOTION,
+                    (
+                        Node(
+                            "head",
+                            "EDTalkSamplePose",
+                            {"portrait": "portrait.portrait", "features": "heard.features"},
+                            {"seed": 3, "nods": 1},
+                            shows=TELLS,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Column(
+            350,
+            (
+                Group(
+                    "4. What the words mean",
+                    MOTION,
+                    (
+                        Node(
+                            "feeling",
+                            "EDTalkExpressionFromSpeech",
+                            {"portrait": "portrait.portrait", "features": "heard.features"},
+                            {
+                                "strength": 1.2,
+                                "transcript": "Congratulations. You have successfully installed and executed the "
+                                "Asterisk open source PBX.",
+                            },
+                            shows=TELLS,
+                        ),
+                        Node("timeline", "PreviewAny", {"source": "feeling.timeline"}, title="The timeline", shows=120),
+                    ),
+                ),
+            ),
+        ),
+        Column(
+            290,
+            (
+                Group(
+                    "Eyes blink",
+                    MOTION,
+                    (
+                        Node(
+                            "blink",
+                            "EDTalkBlink",
+                            {
+                                "portrait": "portrait.portrait",
+                                "features": "heard.features",
+                                "motion": "feeling.expression",
+                            },
+                            {"seed": 1, "control_after_generate": "fixed", "stress": 1},
+                            shows=TELLS,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        render(
+            "video/EDTalk_feeling",
+            "5. Run",
+            lip="lip.lip",
+            pose="head.pose",
+            expression="blink.motion",
+            audio="heard.audio",
+        ),
+    ),
+    (
+        ("picture", "image"),
+        ("sound", "audio"),
+        ("feeling", "transcript"),
+        ("feeling", "strength"),
+        ("head", "nods"),
+        ("model", "model"),
+    ),
+    ("timeline", "render"),
+)
+
 WORKFLOWS = (
     TALK,
     HEAD_MOTION,
@@ -1023,6 +1123,7 @@ WORKFLOWS = (
     SHEETS,
     EDIT,
     DIRECT,
+    FEELING,
 )
 
 

@@ -13,7 +13,7 @@ from node_texts import LOCALES, read_texts
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
-APPS = ("01", "03", "04", "05")
+APPS = ("01", "03", "04", "05", "14")
 """Numbers of the templates that open as apps as well."""
 
 
