@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from ..data.face_motion import EMOTIONS as SHAPES
 from ..data.face_motion import emotion_amounts
 from ..errors import FaceError
-from ..face.face_model import EXPRESSION_BASES, FaceFit, fit_face
+from ..face.face_model import EXPRESSION_BASES, fit_face
 from .backbones import FACE_API, Backbones
 from .emotion_classifier import EMOTIONS, EmotionClassifier, crop_face
-from .faces import FaceReader
+from .faces import FaceReader, Landmarks, Picture
 from .metrics import Frame, Metric, Need, Unmeasurable, table_metric
 from .time_series import check_faces
 
 EMOTION_EVERY = 5
 """Interval of the frames that are looked at."""
+NEUTRAL = "neutral"
 SIDE = 256
 """Side of the picture that faces are fitted in, pixels."""
-NEUTRAL_AMOUNT = 0.25
+NEUTRAL_AMOUNT = 0.5
 """Amount of the 3D face's bases, norm over them, below which an expression counts as neutral."""
 
 
@@ -58,15 +59,15 @@ def emotion_metrics(backbones: Backbones) -> list[Metric]:
         )
     )
     shapes = tuple(SHAPES)
-    classify = _classes(shapes)
+    nearest = _nearest_shape(shapes)
     metrics.append(
         table_metric(
             "acc_emo_face_model",
             "Acc_emo (3D face)",
-            _shape_observer(shapes),
+            _portrait_and_face(shapes),
             "higher",
-            summarise=_accuracy(classify),
-            classify=classify,
+            summarise=_accuracy(nearest),
+            classify=nearest,
             every=EMOTION_EVERY,
             needs=needs,
             stands_in_for="Acc_emo",
@@ -92,41 +93,47 @@ def _accuracy(classify: Callable[[Sequence[Any]], str]) -> Callable[[Sequence[An
     return lambda values: float(classify(values) == values[0][0])
 
 
-def _shape_observer(names: Sequence[str]) -> Callable[[Frame], tuple[str, NDArray[np.float64]]]:
-    """Observe scores (classes,) of a frame: cosines of each emotion with the 3D face's change from the portrait."""
-    emotions = [emotion_amounts(name) for name in names]
-    reader: list[FaceReader] = []
-    portraits: dict[bytes, FaceFit] = {}
+def _portrait_and_face(names: Sequence[str]) -> Callable[[Frame], tuple[str, Landmarks, Landmarks]]:
+    """Observe the label of a frame, and the landmarks (68,2) of the portrait and of the rendered face."""
+    readers: list[FaceReader] = []
+    portraits: dict[bytes, Landmarks] = {}
 
-    def portrait_fit(frame: Frame) -> FaceFit:
-        key = frame.portrait.tobytes()
+    def portrait_landmarks(picture: Picture) -> Landmarks:
+        key = picture.tobytes()
         if key not in portraits:
-            if not reader:
-                reader.append(FaceReader())
+            if not readers:
+                readers.append(FaceReader())
             try:
-                mesh = reader[0].find(frame.portrait)
+                mesh = readers[0].find(picture)
             except FaceError:
                 raise Unmeasurable("no face in the portrait") from None
-            landmarks = reader[0].landmarks(frame.portrait, mesh)
             portraits.clear()
-            portraits[key] = fit_face(landmarks[None] * SIDE)
+            portraits[key] = readers[0].landmarks(picture, mesh)
         return portraits[key]
 
-    def observe(frame: Frame) -> tuple[str, NDArray[np.float64]]:
+    def observe(frame: Frame) -> tuple[str, Landmarks, Landmarks]:
         _check_label(frame, names)
         if not frame.portrait.size:
             raise Unmeasurable("no portrait")
-        own = portrait_fit(frame)
-        fit = fit_face(frame.rendered_landmarks[None] * SIDE, identity=own.identity)
-        change = (fit.weights - own.weights)[0, : len(EXPRESSION_BASES)]
-        size = float(np.linalg.norm(change))
-        return frame.label, np.array(
-            [
-                float(amounts @ change) / (float(np.linalg.norm(amounts)) * max(size, 1e-9))
-                if amounts.any()
-                else float(size < NEUTRAL_AMOUNT) * 2 - 1  # an expression is neutral by its size, not its direction
-                for amounts in emotions
-            ]
-        )
+        return frame.label, portrait_landmarks(frame.portrait), frame.rendered_landmarks
 
     return observe
+
+
+def _nearest_shape(names: Sequence[str]) -> Callable[[Sequence[Any]], str]:
+    """The emotion whose direction is nearest to the 3D face's mean change from the portrait, or neutral for little.
+
+    One identity is fitted to the portrait and all frames: of single frames, identity and expression are confused.
+    """
+    emotions = [emotion_amounts(name) for name in names]
+
+    def classify(values: Sequence[Any]) -> str:
+        faces = np.stack([values[0][1], *(rendered for _, _, rendered in values)])
+        amounts = fit_face(faces * SIDE).weights[:, : len(EXPRESSION_BASES)]
+        change = amounts[1:].mean(axis=0) - amounts[0]
+        if float(np.linalg.norm(change)) < NEUTRAL_AMOUNT:
+            return NEUTRAL
+        cosines = [float(emotion @ change) / max(float(np.linalg.norm(emotion)), 1e-9) for emotion in emotions]
+        return max((cosine, name) for cosine, name in zip(cosines, names, strict=True) if name != NEUTRAL)[1]
+
+    return classify

@@ -16,11 +16,13 @@ from edtalk_core.cli import main
 from edtalk_core.data.clips import Clip, ClipInfo, ClipStore, encode_frame, write_clip
 from edtalk_core.errors import ArgumentError, Cancelled, EDTalkError
 from edtalk_core.evaluation.backbones import Backbones
-from edtalk_core.evaluation.metrics import Unmeasurable
+from edtalk_core.evaluation.faces import FaceReader
+from edtalk_core.evaluation.metrics import Frame, Unmeasurable
 from edtalk_core.evaluation.paper_metrics import calibrated_distance, keypoint_distance, metric_table, paper_metrics
 from edtalk_core.evaluation.paper_protocols import PaperRendering
 from edtalk_core.evaluation.results import confidence_interval, read_run
 from edtalk_core.evaluation.runs import ProtocolSettings, measure, run_protocol, sample_clips
+from edtalk_core.face.landmarks import BROWS
 from edtalk_core.model import EDTalk
 from edtalk_core.networks.audio_to_lip import AudioToLip
 
@@ -147,6 +149,25 @@ def test_sound_drives_the_mouth_and_nothing_else(moving: EDTalk, held_out: list[
 def test_wrong_protocols(arguments: dict, word: str, copying: EDTalk, held_out: list[Clip]):
     with pytest.raises(ArgumentError, match=word):
         PaperRendering(arguments.pop("name"), copying, held_out, **arguments)
+
+
+def test_face_that_stays_as_it_is_is_neutral(face: np.ndarray):
+    metric = metric_table()["acc_emo_face_model"]
+    reader = FaceReader()
+    landmarks = reader.landmarks(face, reader.find(face))
+    frame = Frame(0, face, face, landmarks, landmarks, portrait=face, label="neutral")
+    values = [metric.observe(frame)] * 3
+    assert metric.classify is not None
+    assert metric.classify(values) == "neutral"
+    assert metric.summarise(values) == 1
+    assert metric.summarise([metric.observe(replace(frame, label="sad"))]) == 0
+    # Brows that are raised far are not.
+    raised = landmarks.copy()
+    raised[BROWS, 1] -= 0.06
+    assert metric.classify([metric.observe(replace(frame, rendered_landmarks=raised))]) in ("surprised", "fear", "sad")
+    for change, reason in (({"label": ""}, "no emotion label"), ({"portrait": face[:0]}, "no portrait")):
+        with pytest.raises(Unmeasurable, match=reason):
+            metric.observe(replace(frame, **change))
 
 
 # Runs
