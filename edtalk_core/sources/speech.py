@@ -130,10 +130,10 @@ def expression_from_speech(
         audio = sound = open_audio(audio)
     features = audio_features(audio)
     voice = load_speech_emotion().over_time(features)
-    notes = _notes_on_sound(features, voice)
     words: list[Cue] = []
     text = said = None
     transcript = parse_transcript(transcript) if isinstance(transcript, str) else transcript
+    notes = _notes_on_sound(features, voice, transcript)
     if settings.speech_model:
         transcript, words, heard = _words_by_model(transcript, settings.speech_model, sound)
         notes += heard
@@ -179,10 +179,11 @@ def _words_by_model(
     return transcript, aligned, []
 
 
-def _notes_on_sound(features: AudioFeatures, voice: Tensor) -> list[str]:
+def _notes_on_sound(features: AudioFeatures, voice: Tensor, transcript: Transcript | None) -> list[str]:
     if not speech_stretches(features):
         return ["The sound is silent: the face stays as it is in the picture."]
-    if float(voice[:, -1].mean()) > 0.5:
+    # With a transcript the words still move the face.
+    if transcript is None and float(voice[:, -1].mean()) > 0.5:
         return ["Most of the sound is no speech (music, noise?): there the face stays as it is in the picture."]
     return []
 
