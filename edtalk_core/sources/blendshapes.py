@@ -23,6 +23,7 @@ from ..face.face_model import EXPRESSION_BASES
 from ..media.mel import MAX_FRAMES
 from ..model import EDTalk
 from ..motion.motion import Motion, checked_fps
+from ..paths import special_kind
 
 MAX_CSV_BYTES = 512 << 20
 JAW_WEIGHT = 12.0
@@ -50,6 +51,8 @@ class FaceCapture:
 
 def is_live_link(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins like a CSV file of Live Link Face."""
+    if special_kind(path):  # reading it might take for ever
+        return False
     try:
         with Path(path).open("rb") as file:
             return _HEADER.match(file.read(256).decode("utf-8", "replace")) is not None
