@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 import edtalk_core as edtalk
+from edtalk_core.motion.operations import offset
 from edtalk_core.motion.presets import expression_preset
 
 LIP_CHANGES = ((0, 10.0), (0, 18.0), (1, 9.0), (1, -9.0))
@@ -53,18 +54,11 @@ def motions(model: edtalk.EDTalk, portrait: edtalk.Portrait) -> Iterator[edtalk.
     for emotion in model.presets:
         yield expression_preset(model.presets, emotion, 1.0, own)
     if model.bases.lids is not None:
-        yield changed(own, "expression", model.bases.lids.base, model.bases.lids.closed)
+        yield offset(own, "expression", {model.bases.lids.base: model.bases.lids.closed})
     for base, change in LIP_CHANGES:
-        yield changed(own, "lip", base, change)
+        yield offset(own, "lip", {base: change})
     for base, change in POSE_CHANGES:
-        yield changed(own, "pose", base, change)
-
-
-def changed(motion: edtalk.Motion, track: str, base: int, change: float) -> edtalk.Motion:
-    """The motion with another weight of one base."""
-    weights = motion.track(track).clone()
-    weights[:, base] += change
-    return motion.with_tracks(**{track: weights})
+        yield offset(own, "pose", {base: change})
 
 
 if __name__ == "__main__":

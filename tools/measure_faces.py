@@ -28,6 +28,7 @@ from edtalk_core.evaluation.emotion_classifier import EMOTIONS, EmotionClassifie
 from edtalk_core.face.alignment import detect_faces
 from edtalk_core.face.landmarks import BROWS, MOUTH, eye_opening, indices
 from edtalk_core.media.picture import picture_to_image
+from edtalk_core.motion.operations import offset
 from edtalk_core.motion.presets import expression_preset
 
 STRENGTHS = (1.0, 1.5)
@@ -107,11 +108,9 @@ def measure(model: edtalk.EDTalk, classifier: EmotionClassifier, clip: Clip, mea
         ]
         for emotion, seen in zip(emotions, classifier.probabilities(faces).argmax(axis=1), strict=True):
             measurements.hits.setdefault((strength, emotion), []).append(EMOTIONS[seen] == emotion)
-    expression = portrait.own.track("expression").clone()
     lids = model.bases.lids
-    if lids is not None:
-        expression[:, lids.base] += lids.closed
-    shut = next(renderer.pictures(edtalk.Motion(expression=expression)))
+    closed = {} if lids is None else {lids.base: lids.closed}
+    shut = next(renderer.pictures(offset(portrait.own, "expression", closed)))
     row.append(shut)
     before, after = (landmarks(frame) for frame in (rest, shut))
     if before is not None and lids is not None:

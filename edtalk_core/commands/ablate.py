@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import Subparsers, add_json_option, add_progress_option, add_scheduling_options, print_json
+from .options import (
+    Subparsers,
+    add_json_option,
+    add_progress_option,
+    add_scheduling_options,
+    add_settings_option,
+    print_json,
+)
 from .progress import progress_bars
 
 
@@ -30,14 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help="only this row; --list names them")
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each row (default: 1)")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="one setting, YAML, of every stage: --set steps=200",
-    )
+    add_settings_option(parser, "one setting, YAML, of every stage: --set steps=200")
     parser.add_argument("--protocol", default="mead-a", metavar="NAME", help="see edtalk evaluate (default: mead-a)")
     parser.add_argument("--split", default="test", help="split of the clips that are measured (default: test)")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="clips that are measured (default: all)")

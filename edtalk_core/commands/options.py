@@ -94,6 +94,11 @@ def add_progress_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_settings_option(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --set, whose values are in `settings`; `text` is its help. See `train.parse_settings`."""
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=text)
+
+
 def add_scheduling_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that say where independent tasks run: --workers, --scheduler."""
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of this machine (default: 1)")

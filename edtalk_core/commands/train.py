@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, MissingRequirement
-from .options import Subparsers, add_json_option, add_progress_option, print_json
+from .options import Subparsers, add_json_option, add_progress_option, add_settings_option, print_json
 from .progress import progress_bars
 
 
@@ -55,13 +55,9 @@ def add_parser(subparsers: Subparsers) -> None:
         help="run all stages of a recipe (recipes/demo made the demo weights), each in a folder of its own in --out",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="one setting, YAML, over those of --config, or of every stage of --recipe: --set batch=8 "
+    add_settings_option(
+        parser,
+        "one setting, YAML, over those of --config, or of every stage of --recipe: --set batch=8 "
         "--set losses.perceptual=0",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="prepared clips")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -71,6 +71,16 @@ class Frame:
     """(S,S,3): the picture that is animated; empty where a take has none."""
     label: str = ""
     """Emotion that the clip is labelled with; empty: unknown."""
+
+    @cached_property
+    def true_descriptor(self) -> NDArray[np.float32]:
+        """Face mesh features of the true picture, see `PerceptualDistance.descriptor`; for all metrics that need it."""
+        return perceptual_distance().descriptor(self.true)
+
+    @cached_property
+    def rendered_descriptor(self) -> NDArray[np.float32]:
+        """The same of the rendered picture."""
+        return perceptual_distance().descriptor(self.rendered)
 
 
 def mean(values: Sequence[Any]) -> float:

@@ -135,7 +135,7 @@ def _picture_metrics(backbones: Backbones, every: int) -> list[Metric]:
         table_metric(
             "frechet_face_mesh",
             "Frechet distance (face mesh)",
-            lambda f: (perceptual_distance().descriptor(f.true), perceptual_distance().descriptor(f.rendered)),
+            lambda f: (f.true_descriptor, f.rendered_descriptor),
             "lower",
             source="FID's formula on 128 features of the shipped face mesh network",
             stands_in_for="FID",
@@ -153,12 +153,7 @@ def _appearance_metrics(every: int) -> list[Metric]:
         table_metric(
             "aed_face_mesh",
             "AED (face mesh)",
-            lambda f: float(
-                np.abs(
-                    _unit(perceptual_distance().descriptor(f.rendered))
-                    - _unit(perceptual_distance().descriptor(f.true))
-                ).mean()
-            ),
+            lambda f: float(np.abs(_unit(f.rendered_descriptor) - _unit(f.true_descriptor)).mean()),
             "lower",
             source=f"{FOMM}, on unit features of the face mesh network",
             stands_in_for="AED",
@@ -168,7 +163,7 @@ def _appearance_metrics(every: int) -> list[Metric]:
         table_metric(
             "identity_face_mesh",
             "identity similarity (face mesh)",
-            lambda f: _similarity(f),
+            _similarity,
             "higher",
             source="cosine of face mesh features to the portrait's",
             stands_in_for="CSIM",
@@ -201,8 +196,8 @@ def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _similarity(frame: Frame) -> float:
     if not frame.portrait.size:
         raise Unmeasurable("no portrait")
-    rendered, portrait = (_unit(perceptual_distance().descriptor(p)) for p in (frame.rendered, frame.portrait))
-    return float(rendered @ portrait)
+    portrait = perceptual_distance().descriptor(frame.portrait)
+    return float(_unit(frame.rendered_descriptor) @ _unit(portrait))
 
 
 def _frames_of_pairs(frame: Frame) -> tuple[int, Frame] | None:
